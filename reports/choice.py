@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from reports.conclusions import objectives_text
 from reports.confirmed import ConfirmedConfig
-from reports.explored import completed_trials, eligible, on_front, points_of, values_of
-from reports.objectives import is_default, listed, names_listed, preference_text, value_phrase
+from reports.explored import completed_trials, eligible, on_front, points_of
+from reports.objectives import is_default, listed, names_listed, preference_text
 from reports.preference import lacking
 from reports.results import SearchResults
 from saat.feasibility import Aims
@@ -27,15 +28,10 @@ def reasons(results: SearchResults, configs: Sequence[ConfirmedConfig]) -> list[
         if len(rows):
             before = [one.letter for one in chosen[:index] if one.stratum == config.stratum]
             why = _why(results, int(rows[0]), before, bool(front[rows[0]]))
-            text = f"{_measured(results, int(rows[0]))} on validation queries: {why}."
+            measured = objectives_text(results, completed, int(rows[0]))
+            text = f"{measured} on validation queries: {why}."
             found.append((config.letter, text))
     return found
-
-
-def _measured(results: SearchResults, row: int) -> str:
-    values = values_of(results, completed_trials(results))[row]
-    pairs = zip(results.aims.names, values, strict=True)
-    return listed([value_phrase(name, float(value)) for name, value in pairs])
 
 
 def _why(results: SearchResults, row: int, before: Sequence[str], is_on_front: bool) -> str:

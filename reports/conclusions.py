@@ -183,10 +183,14 @@ def _front(results: SearchResults) -> list[str]:
 
 def _described(results: SearchResults, frame: pd.DataFrame, row: int) -> str:
     """The objectives of a trial, and its setting in brackets."""
-    trial = frame.iloc[row].to_dict()
-    values = dict(zip(results.aims.names, values_of(results, frame)[row], strict=True))
-    found = listed([value_phrase(name, float(value)) for name, value in values.items()])
-    return f"{found}{_in_brackets(describe_setting(trial, results.space))}"
+    setting = describe_setting(frame.iloc[row].to_dict(), results.space)
+    return f"{objectives_text(results, frame, row)}{_in_brackets(setting)}"
+
+
+def objectives_text(results: SearchResults, frame: pd.DataFrame, row: int) -> str:
+    """The objectives of a trial: ``81.3 % clean and 42.1 % robust MAP``."""
+    values = zip(results.aims.names, values_of(results, frame)[row], strict=True)
+    return listed([value_phrase(name, float(value)) for name, value in values])
 
 
 def _preferred(results: SearchResults) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a search's model says of its result: partial dependence, and a path to each setting.
+"""What a search says of its keys: partial dependence, a path to each setting, importance.
 
 The model needs the sampler's libraries, which reports do without. So the harness computes it
 (:func:`harness.search.explanation.search_explanation`) when it writes the tables of a run, and
@@ -6,12 +6,13 @@ stores it in the run's folder as ``explanation.json``.
 """
 
 import json
-import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, NamedTuple
+
+from pydantic import Field, FiniteFloat, TypeAdapter
 
 from reports.checksums import read_json, with_checksum
 from saat.atomic_files import replacing
@@ -20,13 +21,28 @@ from saat.errors import InputError, one_line
 FILE = "explanation.json"
 VERSION = 1  # of what the numbers mean
 _Z = 1.96  # deviations of a 95 % interval
+Value = bool | int | float | str | None  # of a key; None where the key does not apply
+
+
+class KeyImportance(NamedTuple):
+    """The share that a key has of the importance of all keys, from 0 to 1.
+
+    A sampler's library measures it (:func:`harness.search.importance.key_importances`). A search
+    hands it over, and it is not stored.
+    """
+
+    key: str  # such as ``defense.lambda``
+    objective: str  # plain name of the metric
+    share: float
+    low: float  # 10 % and 90 % quantiles over resamples of the trials
+    high: float
 
 
 class Estimate(NamedTuple):
     """A number that the model predicts, with the deviation of its error; in the metric's unit."""
 
-    mean: float
-    deviation: float
+    mean: FiniteFloat
+    deviation: Annotated[FiniteFloat, Field(ge=0)]
 
     @property
     def low(self) -> float:
@@ -53,9 +69,13 @@ class Dependence:
 
     key: str
     metric: str
-    values: Sequence[Any]
+    values: Sequence[Value]
     estimates: Sequence[Estimate]
     settings: int
+
+    def __post_init__(self) -> None:
+        if len(self.values) != len(self.estimates):
+            raise ValueError("as many estimates as values belong to a key")
 
 
 @dataclass(frozen=True)
@@ -63,15 +83,14 @@ class PathStep:
     """A setting on a path.
 
     Attributes:
-        changed: key → (value before, value now), of what differs from the step before; None where
-            the key does not apply.
+        changed: key → (value before, value now), of what differs from the step before.
         predicted: metric → what the model predicts.
         measured: metric → value, if a trial has the setting; else empty.
     """
 
-    changed: Mapping[str, tuple[Any, Any]]
+    changed: Mapping[str, tuple[Value, Value]]
     predicted: Mapping[str, Estimate]
-    measured: Mapping[str, float]
+    measured: Mapping[str, FiniteFloat]
 
 
 @dataclass(frozen=True)
@@ -85,7 +104,7 @@ class AblationPath:
     """
 
     config_hash: str
-    steps: Sequence[PathStep]
+    steps: Annotated[Sequence[PathStep], Field(min_length=2)]
     left_out: Sequence[str] = ()
 
 
@@ -104,7 +123,7 @@ class Explanation:
     dependence: Sequence[Dependence] = ()
     paths: Sequence[AblationPath] = ()
     missing: str = ""
-    version: int = field(default=VERSION)
+    version: int = VERSION
 
 
 def write_explanation(run_dir: Path, found: Explanation) -> None:
@@ -127,66 +146,6 @@ def read_explanation(run_dir: Path) -> Explanation | None:
     if content.get("version") != VERSION:
         return None
     try:
-        return Explanation(
-            trials=tuple(map(_text, content["trials"])),
-            dependence=tuple(map(_dependence, content["dependence"])),
-            paths=tuple(map(_path, content["paths"])),
-            missing=_text(content["missing"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return TypeAdapter(Explanation).validate_json(json.dumps(content), strict=True)
+    except ValueError as error:
         raise InputError(f"{path}: damaged: {one_line(error, 120)}") from None
-
-
-def _dependence(content: Mapping[str, Any]) -> Dependence:
-    values = tuple(map(_value, content["values"]))
-    estimates = tuple(map(_estimate, content["estimates"]))
-    if len(values) != len(estimates):
-        raise ValueError("as many estimates as values belong to a key")
-    names = _text(content["key"]), _text(content["metric"])
-    return Dependence(*names, values, estimates, int(content["settings"]))
-
-
-def _path(content: Mapping[str, Any]) -> AblationPath:
-    steps = tuple(map(_step, content["steps"]))
-    if len(steps) < 2:
-        raise ValueError("a path has two ends")
-    left_out = tuple(map(_text, content["left_out"]))
-    return AblationPath(_text(content["config_hash"]), steps, left_out)
-
-
-def _step(content: Mapping[str, Any]) -> PathStep:
-    changed = {}
-    for key, (before, now) in content["changed"].items():
-        changed[key] = _value(before), _value(now)
-    return PathStep(
-        changed,
-        {name: _estimate(given) for name, given in content["predicted"].items()},
-        {name: _number(given) for name, given in content["measured"].items()},
-    )
-
-
-def _estimate(content: Sequence[Any]) -> Estimate:
-    mean, deviation = map(_number, content)
-    if deviation < 0:
-        raise ValueError("a deviation is below 0")
-    return Estimate(mean, deviation)
-
-
-def _number(content: Any) -> float:
-    if isinstance(content, bool) or not isinstance(content, int | float):
-        raise TypeError("not a number")
-    if not math.isfinite(content):
-        raise ValueError("not a finite number")
-    return float(content)
-
-
-def _value(content: Any) -> Any:
-    if content is not None and not isinstance(content, bool | int | float | str):
-        raise TypeError("not a value of a key")
-    return content
-
-
-def _text(content: Any) -> str:
-    if not isinstance(content, str):
-        raise TypeError("not text")
-    return content

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports.explored import BITS, bit_lengths, bits_label
+from reports.explored import BITS, bit_lengths, bits_label, completed_trials, on_front
 from reports.results import SearchResults
 from reports.wording import MISSING, parameter_symbol, parameter_value
 from saat.metrics import METRICS
@@ -31,6 +31,16 @@ def front_groups(results: SearchResults, by: str = "") -> pd.Series:
         lengths = lengths.where(lengths == -1, -1)
     order = [bits_label(bits) for bits in sorted(set(lengths))]
     return pd.Series(pd.Categorical(lengths.map(bits_label), order), explore.index)
+
+
+def on_fronts(results: SearchResults, by: str = "") -> pd.Series:
+    """Whether each completed explore trial is on the front of its group."""
+    completed = completed_trials(results)
+    groups = front_groups(results, by).loc[completed.index]
+    found = pd.Series(False, index=completed.index)
+    for group in groups.unique():
+        found[groups == group] = on_front(results, completed[groups == group])
+    return found
 
 
 def value_label(key: str, value: Any) -> str:

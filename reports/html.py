@@ -27,7 +27,7 @@ from reports.confirmed import (
     with_letters,
 )
 from reports.csv_files import csv_text
-from reports.figures import GROUPS, ReportFigure, notes, overlaid_figures, search_figures
+from reports.figures import ReportFigure, notes, overlaid_figures, search_figures
 from reports.figures.print_files import FigureFiles
 from reports.figures.static import STATIC_STYLE
 from reports.matrix import matrix_table, targeted_matrix, untargeted_matrix
@@ -96,7 +96,6 @@ def write_report(
         sections=sections,
         protocols=len({results.protocol_hashes for results in named}),
         placed=_FIXED_FIGURES,
-        groups=GROUPS,
         plotly_js=Markup(_packed(get_plotlyjs())),  # noqa: S704 (Base64)
     )
     path = out_dir / "report.html"

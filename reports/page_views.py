@@ -10,7 +10,7 @@ from plotly.io.json import to_json_plotly
 
 from reports.figures import ReportFigure, interactive
 from reports.figures.chart import Cells, Chart
-from reports.figures.heat_table import heat_table
+from reports.figures.heat_table import heat_rows
 from reports.figures.print_files import FigureFiles, write_figure
 from reports.table_formats import displayed, numeric_columns, write_table
 from reports.tables import Table
@@ -46,7 +46,7 @@ def save_figure(
             }
             for plot in plots
         ],
-        "heat": [heat_table(mark) for mark in cells],
+        "heat": [(mark.columns, heat_rows(mark)) for mark in cells],
         # For a figure without an interactive form.
         "image": "" if chart else f"data:image/png;base64,{encoded}",
     }

@@ -3,10 +3,12 @@
 Each reader raises InputError if the file is missing or damaged.
 """
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+from pandas.api.types import is_float_dtype, is_integer_dtype, is_string_dtype
 
 from reports.run_folder import check_file
 from saat.errors import InputError, one_line
@@ -17,29 +19,33 @@ _STRONGEST = 1e12  # radius or number of iterations
 
 def read_per_query(path: Path) -> pd.DataFrame:
     """Columns query, attack, restart, ap of ``per_query.parquet``."""
-    frame = read_parquet(path, ("query", "attack", "restart", "ap"))
-    types = pd.api.types
-    is_type = {"attack": types.is_string_dtype, "ap": types.is_float_dtype}
-    for name in ("query", "attack", "restart", "ap"):
-        right = is_type.get(name, types.is_integer_dtype)(frame[name])
-        if not right or frame[name].isna().any():
-            raise InputError(f"{path}: column {name!r} has values of another type; damaged")
-    if not frame["ap"].between(-_ROUNDING, 1 + _ROUNDING).all() or (frame["query"] < 0).any():
-        raise InputError(f"{path}: average precisions outside 0 to 1, or queries below 0; damaged")
+    frame = _typed(
+        path, {"query": is_integer_dtype, "attack": is_string_dtype, "restart": is_integer_dtype}
+    )
+    if (frame["query"] < 0).any():
+        raise InputError(f"{path}: queries below 0; damaged")
     return frame
 
 
 def read_strengths(path: Path) -> pd.DataFrame:
     """Columns along, strength, query, ap of ``strength.parquet``."""
-    frame = read_parquet(path, ("along", "strength", "query", "ap"))
-    types = pd.api.types
-    is_type = {"along": types.is_string_dtype, "query": types.is_integer_dtype}
-    for name in ("along", "strength", "query", "ap"):
-        if not is_type.get(name, types.is_float_dtype)(frame[name]) or frame[name].isna().any():
+    frame = _typed(
+        path, {"along": is_string_dtype, "strength": is_float_dtype, "query": is_integer_dtype}
+    )
+    if not frame["strength"].between(0, _STRONGEST).all():
+        raise InputError(f"{path}: strengths outside their range; damaged")
+    return frame
+
+
+def _typed(path: Path, kinds: Mapping[str, Callable[[pd.Series], bool]]) -> pd.DataFrame:
+    """A table of average precisions ``ap``, with further columns of the given kinds."""
+    kinds = {**kinds, "ap": is_float_dtype}
+    frame = read_parquet(path, tuple(kinds))
+    for name, is_kind in kinds.items():
+        if not is_kind(frame[name]) or frame[name].isna().any():
             raise InputError(f"{path}: column {name!r} has values of another type; damaged")
-    finite = frame["strength"].between(0, _STRONGEST).all()
-    if not (finite and frame["ap"].between(-_ROUNDING, 1 + _ROUNDING).all()):
-        raise InputError(f"{path}: average precisions or strengths outside their range; damaged")
+    if not frame["ap"].between(-_ROUNDING, 1 + _ROUNDING).all():
+        raise InputError(f"{path}: average precisions outside 0 to 1; damaged")
     return frame
 
 

@@ -15,8 +15,7 @@ import pandas as pd
 import yaml
 
 from reports.checksums import read_json
-from reports.explanation import Explanation, read_explanation
-from reports.importance import KeyImportance
+from reports.explanation import Explanation, KeyImportance, read_explanation
 from reports.query_tables import read_parquet, read_per_query, read_strengths
 from reports.run_folder import check_file, check_run_folder, trial_folder
 from reports.tracked_runs import TrackedRuns, read_tracked_runs

@@ -15,7 +15,7 @@ from saat.wording import counted
 
 def stop_labels(results: SearchResults) -> Mapping[int, str]:
     """The epochs at which explore trials were stopped, in order, and what stopped them there."""
-    stopped = results.explore[results.explore["status"] == "stopped"]
+    stopped = _stopped(results)
     labels = {
         frozenset({False}): "rung: trials that are behind stop",
         frozenset({True}): "end of probes",
@@ -35,19 +35,23 @@ def planned_epochs(results: SearchResults, frame: pd.DataFrame) -> NDArray[np.fl
     return np.asarray(pd.to_numeric(own, errors="coerce").astype("float64").fillna(fixed))
 
 
+def _stopped(results: SearchResults) -> pd.DataFrame:
+    """Explore trials that were stopped, and the epochs that each was ``spared``."""
+    stopped = results.explore[results.explore["status"] == "stopped"]
+    planned = planned_epochs(results, stopped)
+    return stopped.assign(spared=planned - stopped["epochs"].to_numpy(dtype=np.float64))
+
+
 def stopping_table(results: SearchResults) -> Table:
     """A row a reason: how many explore trials ended so, and the epochs that they were spared.
 
     The time saved is those epochs by the mean seconds of an epoch of the same trials. A re-attack,
     which stopped trials are spared too, is not in it.
     """
-    explore = results.explore
-    stopped = explore[explore["status"] == "stopped"]
+    stopped = _stopped(results)
     seconds = results.epochs.groupby("trial_id")["seconds"].mean()
-    spared = planned_epochs(results, stopped) - stopped["epochs"].to_numpy(dtype=np.float64)
-    frame = stopped.assign(
-        spared=spared, saved=spared * stopped["trial_id"].map(seconds).to_numpy(dtype=np.float64)
-    )
+    each = stopped["trial_id"].map(seconds).astype("float64")  # text where nothing was stopped
+    frame = stopped.assign(saved=stopped["spared"] * each)
     rows: list[dict[str, Any]] = [
         {
             "stopped because": str(reason) or "not said",
@@ -65,11 +69,9 @@ def stopping_table(results: SearchResults) -> Table:
 
 def saved_sentence(results: SearchResults) -> str:
     """How many explore trials ended early, and the share of the planned epochs that it saved."""
-    explore = results.explore
-    stopped = explore[explore["status"] == "stopped"]
+    explore, stopped = results.explore, _stopped(results)
     whole = float(planned_epochs(results, explore).sum())
-    spared = planned_epochs(results, stopped) - stopped["epochs"].to_numpy(dtype=np.float64)
-    saved = float(spared.sum())
+    saved = float(stopped["spared"].sum(skipna=False))
     text = f"{len(stopped)} of {counted(len(explore), 'explore trial')} ended early"
     if not whole or np.isnan(whole) or np.isnan(saved):
         return text

@@ -15,9 +15,8 @@ from reports.explored import (
     chance_texts,
     completed_trials,
     feasible,
-    on_front,
 )
-from reports.front_groups import front_groups, has_fronts_of_lengths
+from reports.front_groups import has_fronts_of_lengths, on_fronts
 from reports.frontier import pareto_mask
 from reports.metric_columns import (
     SCORES,
@@ -163,12 +162,7 @@ def front_table(searches: Sequence[SearchResults], by: str = "") -> Table:
 
 
 def _front_rows(results: SearchResults, by: str) -> pd.DataFrame:
-    completed = completed_trials(results)
-    groups = front_groups(results, by).loc[completed.index]
-    keep = pd.Series(False, index=completed.index)
-    for group in groups.unique():
-        keep[groups == group] = on_front(results, completed[groups == group])
-    front = completed[keep]
+    front = completed_trials(results)[on_fronts(results, by)]
     shown = shown_metrics(results.aims)
     columns = {
         "search": pd.Series(results.name, index=front.index, dtype="string"),

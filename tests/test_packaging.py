@@ -1,5 +1,6 @@
 """What is published: the source archive, the wheel that is made from it, and its installation."""
 
+import ast
 import os
 import re
 import shutil
@@ -9,7 +10,9 @@ import sysconfig
 import tarfile
 import tomllib
 import zipfile
+from collections.abc import Iterator, Sequence
 from email import message_from_bytes
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import NamedTuple
 
@@ -154,3 +157,29 @@ def test_the_citation_names_this_version_and_the_paper() -> None:
     assert cited["license"] == "Apache-2.0"
     (paper,) = cited["references"]
     assert "arXiv:2310.14637" in {known["value"] for known in paper["identifiers"]}
+
+
+@pytest.mark.parametrize(
+    ("package", "extras"),
+    [("saat", ["fast"]), ("reports", ["reports"]), ("harness", ["reports", "harness"])],
+)
+def test_a_package_imports_what_its_extra_installs(package: str, extras: Sequence[str]) -> None:
+    """Or what it imports within a function, for those who have installed more."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    given = [line for extra in extras for line in project["optional-dependencies"][extra]]
+    declared = {Requirement(line).name.lower() for line in (*project["dependencies"], *given)}
+    provides = packages_distributions()
+    for path in (ROOT / package).rglob("*.py"):
+        for name in imported(ast.parse(path.read_text(encoding="utf-8"))):
+            if name not in PACKAGES and name not in sys.stdlib_module_names:
+                found = {distribution.lower() for distribution in provides[name]}
+                assert found & declared, f"{path.relative_to(ROOT)} imports {name}"
+
+
+def imported(module: ast.Module) -> Iterator[str]:
+    """Top-level packages that a module imports when it is imported itself."""
+    for node in module.body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield (node.module or "").partition(".")[0]

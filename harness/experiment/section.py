@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -14,9 +14,11 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
 from saat.errors import InputError, did_you_mean, one_line
+
+if TYPE_CHECKING:  # of pydantic's own package, which it alone depends on
+    from pydantic_core import ErrorDetails
 
 _HUGE = 10**300
 
@@ -134,7 +136,7 @@ def keys_of(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _lines(key: str, model: type[BaseModel], problems: Sequence[ErrorDetails]) -> list[str]:
+def _lines(key: str, model: type[BaseModel], problems: Sequence["ErrorDetails"]) -> list[str]:
     """What is wrong at one location, the one of ``key``."""
     first = problems[0]
     if first["type"] == "extra_forbidden":
@@ -153,7 +155,7 @@ def _lines(key: str, model: type[BaseModel], problems: Sequence[ErrorDetails]) -
     return [f"{key or 'file'}: {shown}{words}{hint}"]
 
 
-def _location(problem: ErrorDetails, given: object) -> list[str]:
+def _location(problem: "ErrorDetails", given: object) -> list[str]:
     """The keys that lead to a problem."""
     location: list[str] = []
     here = given
@@ -165,7 +167,7 @@ def _location(problem: ErrorDetails, given: object) -> list[str]:
     return location
 
 
-def _allowed(problem: ErrorDetails) -> str:
+def _allowed(problem: "ErrorDetails") -> str:
     words = _WORDS.get(problem["type"])
     if words is None:
         return one_line(problem["msg"].removeprefix("Value error, "), 240)

@@ -1,19 +1,30 @@
-"""From the entries of a leaderboard to its pages and tables."""
+"""From the entries of a leaderboard to its static pages and tables.
+
+The same entries give the same bytes. A page needs no other file, and loads nothing.
+"""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from harness.files import writable_parent, write_text
-from harness.leaderboard.entry import Claimed, Entry, Estimate
+from harness.leaderboard.board import (
+    NOTE,
+    Board,
+    board_table,
+    claimed_map,
+    gates_word,
+    number,
+    paper_text,
+)
+from harness.leaderboard.entry import Entry, Estimate
 from harness.leaderboard.store import read_entries
 from reports.csv_files import csv_text
-from reports.leaderboard.board import Board, Row, board_table
-from reports.leaderboard.page import board_page, index_page
 from reports.protocol import Terms, flattened
 from reports.table_formats import to_markdown
-from reports.wording import MISSING, duration, parameter_symbol, parameter_value, percent
-from saat.bootstrap import Interval
+from reports.templating import rendered
+from reports.wording import MISSING, duration, parameter_symbol, parameter_value, percent, points
 from saat.wording import counted
 
 
@@ -29,13 +40,48 @@ def write_pages(folder: Path) -> list[Path]:
     boards = boards_of(read_entries(folder))
     writable_parent(folder, "--into")
     contents = {folder / board.name: (board_page(board), [board]) for board in boards}
-    contents = {folder: (index_page(boards), boards), **contents}
+    contents = {folder: (_index_page(boards), boards), **contents}
     for where, (page, shown) in contents.items():
         table = board_table(shown)
         write_text(where / "index.html", page)
         write_text(where / "table.csv", csv_text(table.frame))
         write_text(where / "table.md", to_markdown(table))
     return [where / "index.html" for where in contents]
+
+
+def board_page(board: Board) -> str:
+    """The page of one protocol."""
+    return _rendered("leaderboard.html.j2", board=board, note=NOTE)
+
+
+def _index_page(boards: Sequence[Board]) -> str:
+    """The page that leads to those of all protocols."""
+    return _rendered("leaderboard_index.html.j2", boards=boards)
+
+
+def _rendered(template: str, **values: Any) -> str:
+    filters: dict[str, Callable[..., Any]] = {
+        "percent": _percent,
+        "interval": _interval,
+        "duration": duration,
+        "difference": lambda claimed, verified: points(claimed - verified),
+        "claimed": claimed_map,
+        "gates": gates_word,
+        "paper": paper_text,
+        "sections": _sections,
+    }
+    return rendered(template, filters, **values)
+
+
+def _percent(fraction: float) -> str:
+    return MISSING if math.isnan(fraction) else f"{100 * fraction:.1f}"
+
+
+def _interval(value: Estimate) -> str:
+    """Ends of an interval in percent; empty without one."""
+    if value.low is None or value.high is None:
+        return ""
+    return f"{_percent(value.low)}–{_percent(value.high)}"
 
 
 def boards_of(entries: Sequence[Entry]) -> list[Board]:
@@ -53,7 +99,7 @@ def _board(name: str, entries: Sequence[Entry]) -> Board:
         title=f"{first.data.label}, {_ball(first)}, battery {first.protocol.battery}",
         protocol=_protocol(first),
         is_checked=all(entry.gates.checked for entry in entries),
-        entries=tuple(map(_row, entries)),
+        entries=tuple(entries),
     )
 
 
@@ -81,30 +127,6 @@ def _protocol(entry: Entry) -> Terms:
     ]
 
 
-def _row(entry: Entry) -> Row:
-    reference, gates = entry.defense.reference, entry.gates
-    claimed = entry.claimed or Claimed.model_construct()
-    return Row(
-        slug=entry.slug,
-        name=entry.name,
-        method=entry.defense.method,
-        paper=f"{reference.paper} ({reference.year})" if reference else "",
-        link=(reference.link or "") if reference else "",
-        bits=entry.model.bits,
-        backbone=entry.model.backbone,
-        clean=_interval(entry.measured.clean_map),
-        robust=_interval(entry.measured.robust_map),
-        claimed_clean=_number(claimed.clean_map),
-        claimed_robust=_number(claimed.robust_map),
-        seeds=len(entry.measured.seeds),
-        gates=_gates(entry),
-        unreliable=gates.unreliable,
-        reasons=(*gates.failed, *gates.doubts),
-        cost_s=entry.cost.seconds,
-        sections=_sections(entry),
-    )
-
-
 def _sections(entry: Entry) -> dict[str, Terms]:
     """All that an entry says, as titles and terms."""
     measured, origin, verification = entry.measured, entry.origin, entry.verification
@@ -116,9 +138,9 @@ def _sections(entry: Entry) -> dict[str, Terms]:
             ("Robust MAP", _shown(measured.robust_map)),
             *((f"MAP under {name}", percent(value)) for name, value in measured.attacks.items()),
             *((f"t-MAP under {name}", percent(value)) for name, value in measured.targeted.items()),
-            *((name, percent(_number(value))) for name, value in reference),
+            *((name, percent(number(value))) for name, value in reference),
             ("Seeds", _listed(map(str, measured.seeds))),
-            ("Reliability gates", _gates(entry)),
+            ("Reliability gates", gates_word(entry)),
         ],
         "Claimed": _claims(entry),
         "Setting": [("Defense", entry.defense.description), *setting],
@@ -142,16 +164,12 @@ def _sections(entry: Entry) -> dict[str, Terms]:
     return {title: terms for title, terms in found.items() if terms}
 
 
-def _gates(entry: Entry) -> str:
-    return "failed" if entry.gates.failed else "passed" if entry.gates.checked else "not run"
-
-
 def _claims(entry: Entry) -> Terms:
     claimed = entry.claimed
     if claimed is None:
         return []
     pairs = (("Clean MAP", claimed.clean_map), ("Robust MAP", claimed.robust_map))
-    return [(name, percent(_number(value))) for name, value in pairs]
+    return [(name, percent(number(value))) for name, value in pairs]
 
 
 def _shown(estimate: Estimate) -> str:
@@ -172,11 +190,3 @@ def _value(key: str, value: object) -> str:
 
 def _listed(texts: Iterable[str]) -> str:
     return ", ".join(texts) or MISSING
-
-
-def _interval(estimate: Estimate) -> Interval:
-    return Interval(estimate.mean, _number(estimate.low), _number(estimate.high))
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value

@@ -18,7 +18,7 @@ from harness.experiment.config import Experiment
 from harness.experiment.space import Dimension
 from harness.journal.state import SearchState
 from harness.search.recommendation import usable
-from reports.importance import KeyImportance
+from reports.explanation import KeyImportance
 
 FEWEST_TRIALS = 20  # below, no ranking of keys could be told from chance
 _BEST = 0.1  # share of the trials whose places are compared with those of all

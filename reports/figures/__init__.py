@@ -17,7 +17,7 @@ from reports.figures.learning_curves import learning_curves_chart
 from reports.figures.matrix import matrix_chart
 from reports.figures.parameters import parameters_chart
 from reports.figures.precision_recall import precision_at_chart, precision_recall_chart
-from reports.figures.report_figure import FigureGroup, ReportFigure, by_name
+from reports.figures.report_figure import ReportFigure, by_name
 from reports.figures.spread import overlaid_spread, search_spread, spread_notes
 from reports.figures.timeline import stages_chart, timeline_chart
 from reports.matrix import matrix_notes, targeted_matrix, untargeted_matrix
@@ -27,12 +27,8 @@ from reports.stopping import saved_sentence
 from reports.wording import capital
 from saat.feasibility import Aims
 
-__all__ = ["GROUPS", "ReportFigure", "notes", "overlaid_figures", "search_figures"]
+__all__ = ["ReportFigure", "notes", "overlaid_figures", "search_figures"]
 
-GROUPS = (
-    FigureGroup("why", "Why", ("ablation", "dependence", "importance")),
-    FigureGroup("spread", "Spread", ("seeds", "strengths")),
-)
 # Clean, two attacks and the worst case; such a small table needs no colours.
 _FEW = 4
 

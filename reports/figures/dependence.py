@@ -75,8 +75,8 @@ def _is_even(values: Values) -> bool:
 
 
 def _is_range(one: Dependence) -> bool:
-    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in one.values)
-    return numbers and list(one.values) == sorted(one.values)
+    numbers = [v for v in one.values if isinstance(v, int | float) and not isinstance(v, bool)]
+    return len(numbers) == len(one.values) and numbers == sorted(numbers)
 
 
 def _panel(frame: pd.DataFrame, options: Any, curves: Sequence[Dependence], y: Axis) -> Panel:

@@ -12,7 +12,6 @@ from reports.explored import (
     chance_levels,
     completed_trials,
     feasible,
-    on_front,
     stopped_trials,
     values_of,
 )
@@ -31,7 +30,7 @@ from reports.figures.chart import (
 )
 from reports.figures.reference_lines import reference_lines
 from reports.figures.style import NEUTRAL, colour, shape
-from reports.front_groups import front_groups
+from reports.front_groups import front_groups, on_fronts
 from reports.frontier import pareto_mask
 from reports.objectives import Scale, hover_of, objective_label, scale_of
 from reports.results import SearchResults
@@ -88,39 +87,36 @@ def frontier_series(searches: Sequence[SearchResults], by: str = "") -> list[Fro
 
 def _series(results: SearchResults, by: str, several: bool) -> Iterator[FrontierSeries]:
     completed, stopped = completed_trials(results), stopped_trials(results)
-    groups = front_groups(results, by)
-    for label in groups.cat.categories:
-        of_group = groups.index[groups == label]
-        mine, theirs = (part[part.index.isin(of_group)] for part in (completed, stopped))
-        both = pd.concat([mine, theirs])
-        if not len(both):
-            continue
-        clean, robust = chance_levels(mine).T
-        values = np.concatenate(
-            [values_of(results, mine), values_of(results, theirs, Phase.VALIDATION)]
-        )
-        flags = {
-            "on_front": on_front(results, mine),
-            "infeasible": ~feasible(results, mine),
-            "collapsed": clean,
-            "powerless": robust & ~clean & ("robust_map" in results.aims.names),
-            "default": (mine["role"] == "default").to_numpy(bool),
-        }
-        none = np.zeros(len(theirs), dtype=np.bool_)
-        trials = pd.DataFrame(
-            {
-                **dict(zip(results.aims.names, values.T, strict=True)),
-                "text": [
-                    f"{row['trial_id']}: {describe_setting(row, results.space)}"
-                    for row in both.to_dict("records")
-                ],
-                "key": results.keys_on(both),
-                "letter": results.letters_on(both),
-                "stopped": np.arange(len(both)) >= len(mine),
-                **{name: np.concatenate([holds, none]) for name, holds in flags.items()},
-            }
-        )
-        yield FrontierSeries(f"{results.name}: {label}" if several else label, trials)
+    both = pd.concat([completed, stopped])
+    clean, robust = chance_levels(completed).T
+    values = np.concatenate(
+        [values_of(results, completed), values_of(results, stopped, Phase.VALIDATION)]
+    )
+    flags = {
+        "on_front": on_fronts(results, by).to_numpy(bool),
+        "infeasible": ~feasible(results, completed),
+        "collapsed": clean,
+        "powerless": robust & ~clean & ("robust_map" in results.aims.names),
+        "default": (completed["role"] == "default").to_numpy(bool),
+    }
+    none = np.zeros(len(stopped), dtype=np.bool_)
+    trials = pd.DataFrame(
+        {
+            **dict(zip(results.aims.names, values.T, strict=True)),
+            "text": [
+                f"{row['trial_id']}: {describe_setting(row, results.space)}"
+                for row in both.to_dict("records")
+            ],
+            "key": results.keys_on(both),
+            "letter": results.letters_on(both),
+            "stopped": np.arange(len(both)) >= len(completed),
+            **{name: np.concatenate([holds, none]) for name, holds in flags.items()},
+        },
+        both.index,
+    )
+    groups = front_groups(results, by).loc[both.index]
+    for label, of_group in trials.groupby(groups, observed=True):
+        yield FrontierSeries(f"{results.name}: {label}" if several else str(label), of_group)
 
 
 @dataclass(frozen=True)

@@ -22,22 +22,15 @@ class HeatCell(NamedTuple):
     colour: str
 
 
-class HeatTable(NamedTuple):
-    """The content of a `Cells` mark, row by row."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[HeatCell, ...]], ...]  # (label, cells)
-
-
-def heat_table(cells: Cells) -> HeatTable:
-    """Colour the cells of a table; text has a contrast of at least 4.5 : 1 to its cell."""
+def heat_rows(cells: Cells) -> list[tuple[str, list[HeatCell]]]:
+    """Labels and coloured cells; text has a contrast of at least 4.5 : 1 to its cell."""
     rows = []
     for row, label in enumerate(cells.rows):
         notes = zip(cells.notes[row], cells.details[row], strict=True)
         details = [" ".join(filter(None, pair)) for pair in notes]
         values = zip(cells.values[row], details, strict=True)
-        rows.append((label, tuple(_cell(float(value), detail) for value, detail in values)))
-    return HeatTable(tuple(cells.columns), tuple(rows))
+        rows.append((label, [_cell(float(value), detail) for value, detail in values]))
+    return rows
 
 
 def _cell(value: float, detail: str) -> HeatCell:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from reports.explanation import KeyImportance
 from reports.figures.chart import Axis, Chart, Mark, Panel, Points, Symbol, percents
 from reports.figures.style import colour
-from reports.importance import KeyImportance
 from reports.objectives import label_of
 
 _SYMBOLS: tuple[Symbol, ...] = ("circle", "square", "diamond")

@@ -11,6 +11,7 @@ from reports.confirmed import ConfirmedConfig
 from reports.figures.chart import Axis, Chart, Panel, Values
 from reports.figures.setting_line import setting_line
 from reports.results import SearchResults, metric_column
+from reports.trial_arrays import Arrays
 from saat.curves import RECALL_LEVELS, precision_at_depth, precision_at_recall
 from saat.metrics import Phase
 
@@ -26,21 +27,6 @@ class PrecisionCurve(NamedTuple):
     clean: Values  # (L,)
     attacked: Values  # (L,)
     attack: str  # the strongest one; those of the seeds where they differ
-
-
-class Histograms(NamedTuple):
-    """Database items at each Hamming distance, and the relevant ones among them."""
-
-    total: NDArray[np.int32]  # (Q, K+1)
-    relevant: NDArray[np.int32]  # (Q, K+1)
-
-
-class StrongestHistograms(NamedTuple):
-    """Histograms of clean queries, and of those under the attack with the lowest MAP."""
-
-    clean: Histograms
-    attacked: Histograms
-    attack: str
 
 
 def precision_recall_curves(
@@ -80,15 +66,15 @@ def _curves(
 ) -> Iterator[PrecisionCurve]:
     """Precisions at the places on the x axis that a database of so many items has."""
     for config in configs:
-        rows = (_strongest(results, row) for row in config.trials.to_dict("records"))
-        kept = [row for row in rows if row]
+        found = (_strongest(results, row) for row in config.trials.to_dict("records"))
+        kept = [one for one in found if one]
         if kept:
-            x = places(int(kept[0].clean.total[:1].sum()))
+            x = places(int(kept[0][0]["clean_total"][:1].sum()))
             clean, attacked = (
-                np.mean([precision(*pair, x) for pair in pairs], axis=0)
-                for pairs in ([row.clean for row in kept], [row.attacked for row in kept])
+                np.mean([precision(h[f"{n}_total"], h[f"{n}_relevant"], x) for h, n in of], axis=0)
+                for of in ([(histograms, "clean") for histograms, _ in kept], kept)
             )
-            attacks = ", ".join(sorted({row.attack for row in kept}))
+            attacks = ", ".join(sorted({attack for _, attack in kept}))
             yield PrecisionCurve(config.label, x, clean, attacked, attacks)
 
 
@@ -98,21 +84,15 @@ def _depths(results: SearchResults, database: int) -> Values:
     return np.array([*(n for n in _DEPTHS if n < last), last], dtype=np.float64)
 
 
-def _strongest(results: SearchResults, row: Mapping[Any, Any]) -> StrongestHistograms | None:
-    """The stored histograms of a trial; None if it kept none, or none of an attack."""
+def _strongest(results: SearchResults, row: Mapping[Any, Any]) -> tuple[Arrays, str] | None:
+    """A trial's histograms, and its attack of the lowest MAP; None if it kept none of both."""
     kept = results.histograms(row["trial_id"])
     if kept is None or "clean_total" not in kept:
         return None
     names = [name.removesuffix("_total") for name in kept if name.endswith("_total")]
     maps = {name: row.get(metric_column(Phase.TEST, f"map.{name}"), np.nan) for name in names}
     known = [name for name in names if name != "clean" and not np.isnan(maps[name])]
-    if not known:
-        return None
-    attack = min(known, key=maps.__getitem__)
-    clean, attacked = (
-        Histograms(kept[f"{name}_total"], kept[f"{name}_relevant"]) for name in ("clean", attack)
-    )
-    return StrongestHistograms(clean, attacked, attack)
+    return (kept, min(known, key=maps.__getitem__)) if known else None
 
 
 def _chart(

@@ -24,11 +24,3 @@ def by_name(figures: Iterable[ReportFigure]) -> dict[str, ReportFigure]:
         for figure in figures
         if not isinstance(figure.drawing, Chart) or figure.drawing.panels or figure.drawing.nothing
     }
-
-
-class FigureGroup(NamedTuple):
-    """Figures of a search that stand together below a heading."""
-
-    name: str  # id of the heading
-    title: str
-    figures: tuple[str, ...]

@@ -77,14 +77,10 @@ def entries(item: Item, measured: Measured) -> list[Entry]:
 
 @dataclass(frozen=True)
 class Reference:
-    """A row of ours that robust numbers are read beside; values in percent, one a column.
-
-    ``of_data`` tells a number that no defense changes.
-    """
+    """A row of ours that robust numbers are read beside; values in percent, one a column."""
 
     label: str
-    defense: str
-    of_data: bool
+    defense: str  # empty for a number that no defense changes
     values: Sequence[Value]
 
 
@@ -94,9 +90,6 @@ def references(item: Item, measured: Measured) -> list[Reference]:
         return []
     found = list(_references(item, measured))
     return [row for row in found if not all(np.isnan(v.number) for v in row.values)]
-
-
-_CHANCE = "chance_map"
 
 
 def _references(item: Item, measured: Measured) -> Iterator[Reference]:
@@ -112,7 +105,7 @@ def _references(item: Item, measured: Measured) -> Iterator[Reference]:
             place = {**item.fixed, **column, "defense": defense, "attack": attack}
             cell = cell_at({**place, "measure": "map"})
             values.append(measured.metric(item.source(cell), cell.setting, metric))
-        return Reference(label, defense, metric == _CHANCE, values)
+        return Reference(label, "" if metric == "chance_map" else defense, values)
 
     for defense in defenses:
         if untargeted:
@@ -120,7 +113,7 @@ def _references(item: Item, measured: Measured) -> Iterator[Reference]:
             yield row(label, "floor_map", untargeted[0], defense)
         if targeted:
             yield row("t-MAP of the benign queries", "tmap.clean", targeted[0], defense)
-    yield row("MAP of a random order", _CHANCE, (untargeted or targeted)[0], defenses[0])
+    yield row("MAP of a random order", "chance_map", (untargeted or targeted)[0], defenses[0])
 
 
 def entries_frame(found: Sequence[Entry]) -> pd.DataFrame:

@@ -101,7 +101,6 @@ def _leading(row: Mapping[str, Any], entry: Entry) -> list[str]:
 
 def _reference_leading(item: Item, reference: Reference) -> list[str]:
     texts = [label("defense", reference.defense)] if "defense" in item.rows else []
-    texts = ["" if reference.of_data else text for text in texts]
     return [*texts, reference.label, "t-MAP" if "t-MAP" in reference.label else "MAP"]
 
 

@@ -6,22 +6,13 @@ from functools import cache
 from importlib.resources import files
 
 from reports.paper.cells import TARGETED, THEORY, Cell, cell_at
+from reports.paper.declared import items
 
 # What two trainings of the same defense differ by in the paper itself, in points: the rows
 # "Original" of Tables III and IV, by up to 2.43.
 TOLERANCE = 2.5
 
-_DATA = {"FLICKR-25K": "flickr25k", "NUS-WIDE": "nuswide", "MS-COCO": "mscoco"}
-DATA_NAMES = {name: label for label, name in _DATA.items()}
-_TABLES = {
-    "II": "table2",
-    "III": "table3",
-    "IV": "table4",
-    "V": "table5",
-    "VI": "table6",
-    "VII": "table7",
-    "VIII": "table8",
-}
+DATA_NAMES = {"flickr25k": "FLICKR-25K", "nuswide": "NUS-WIDE", "mscoco": "MS-COCO"}
 _TOLD_BITS = 32  # of Tables VII and VIII, whose code length the paper does not say
 
 CORRECTED = "The paper prints 0.8160, which is 81.60 %."
@@ -39,58 +30,17 @@ Place = tuple[str, str, Cell]  # name of a table, data set, and where the number
 @cache
 def paper_numbers() -> Mapping[Place, float]:
     """Every printed number of Tables II–VIII by its place, in the paper's unit."""
+    text = (files("reports") / "paper" / "numbers.csv").read_text("utf-8")
     found: dict[Place, float] = {}
-    for place, value in (*_retrieval(), *_iterations(), *_perceptibility()):
-        if place in found:
-            raise ValueError(f"two rows for {place}")
-        found[place] = value
+    for row in csv.DictReader(text.splitlines()):
+        table, data, number = (row.pop(name) for name in ("table", "dataset", "number"))
+        steps = row.pop("iterations")
+        iterations = int(steps) if steps.isdigit() else steps or None
+        cell = cell_at({**row, "bits": int(row["bits"] or _TOLD_BITS), "iterations": iterations})
+        if (table, data, cell) in found:
+            raise ValueError(f"two rows for {table}, {data}, {cell}")
+        found[table, data, cell] = float(number)
     return found
-
-
-def _rows(name: str) -> Iterator[dict[str, str]]:
-    text = (files("reports") / "paper" / "numbers" / name).read_text("utf-8")
-    yield from csv.DictReader(text.splitlines())
-
-
-def _retrieval() -> Iterator[tuple[Place, float]]:
-    for row in _rows("retrieval_tables.csv"):
-        table = _TABLES[row["table"]]
-        cell = cell_at(
-            {
-                "defense": row["defense"],
-                "hashing": row["hashing"].lower(),
-                "backbone": row["backbone"],
-                "bits": int(row["bits"] or _TOLD_BITS),
-                "attack": row["attack"].replace("pros_gan", "prosgan"),
-                "measure": THEORY if table == "table5" else "map",
-            }
-        )
-        yield (table, _DATA[row["dataset"]], cell), float(row["percent"])
-
-
-def _iterations() -> Iterator[tuple[Place, float]]:
-    for row in _rows("table_vi_iterations.csv"):
-        given = row["iterations"]
-        cell = cell_at(
-            {
-                **_undefended(int(row["bits"])),
-                "attack": "mainstay",
-                "measure": "map",
-                "iterations": THEORY if given == "theory" else int(given),
-            }
-        )
-        yield ("table6", _DATA[row["dataset"]], cell), float(row["map_percent"])
-
-
-def _perceptibility() -> Iterator[tuple[Place, float]]:
-    for row in _rows("table_vii_perceptibility.csv"):
-        place = {"attack": row["attack"], "measure": row["measure"]}
-        cell = cell_at({**_undefended(_TOLD_BITS), **place})
-        yield ("table7", _DATA[row["dataset"]], cell), float(row["value"])
-
-
-def _undefended(bits: int) -> dict[str, str | int]:
-    return {"defense": "none", "hashing": "dph", "backbone": "AlexNet", "bits": bits}
 
 
 @cache
@@ -107,10 +57,10 @@ def _notes(item: str, data: str, cell: Cell, value: float) -> Iterator[str]:
         yield CORRECTED
     if item == "table7" and cell.measure == "map_percent":
         yield NO_COLUMN
-    for name in _TABLES.values():
+    for name, table in items().items():
         other = paper_numbers().get((name, data, cell), value)
         if other != value:
-            yield OTHER_VALUE.format(_printed(name), other)
+            yield OTHER_VALUE.format(table.of_paper, other)
     yield from _against_theory(item, data, cell, value)
 
 
@@ -127,7 +77,3 @@ def _against_theory(item: str, data: str, cell: Cell, value: float) -> Iterator[
         yield (BEYOND_THEORY if pair == "table5" else BELOW_RESULT).format(other)
     elif pair == "table5" and abs(beyond) > _FAR:
         yield FAR_FROM_THEORY.format(-beyond, other)
-
-
-def _printed(item: str) -> str:
-    return f"Table {next(roman for roman, name in _TABLES.items() if name == item)}"

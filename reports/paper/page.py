@@ -45,7 +45,8 @@ def write_page(
     if frame is not None:
         (folder / f"{item.name}.csv").write_text(csv_text(frame), encoding="utf-8")
     page = page_of(item, measured, picture)
-    (folder / f"{item.name}.html").write_text(_html(page), encoding="utf-8")
+    html_page = rendered("paper.html.j2", page=page, marks=_MARKS)
+    (folder / f"{item.name}.html").write_text(html_page, encoding="utf-8")
     path = folder / f"{item.name}.md"
     path.write_text(_markdown(page), encoding="utf-8")
     return path
@@ -98,18 +99,9 @@ def _markdown(page: Page) -> str:
         lines += [""] if page.table.notes else []
     if page.picture:
         lines += [f"![{page.title}]({page.picture})", ""]
-    for title, texts in _sections(page):
-        if texts:
-            lines += [f"## {title}", "", *(f"- {text}" for text in texts), ""]
+    for title, texts in page.sections.items():
+        lines += [f"## {title}", "", *(f"- {text}" for text in texts), ""]
     return "\n".join(lines)
-
-
-def _sections(page: Page) -> list[tuple[str, Sequence[str]]]:
-    return [
-        ("The paper says", page.says),
-        ("Counted", page.found),
-        ("Remarks", page.remarks),
-    ]
 
 
 def _markdown_table(table: Grid) -> list[str]:
@@ -131,10 +123,6 @@ def _markdown_cell(cell: GridCell) -> str:
     if cell.notes:
         text += f" <sup>{', '.join(map(str, cell.notes))}</sup>"
     return text
-
-
-def _html(page: Page) -> str:
-    return rendered("paper.html.j2", page=page, marks=_MARKS, sections=_sections(page))
 
 
 def _escaped(text: str) -> str:

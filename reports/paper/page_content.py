@@ -1,6 +1,6 @@
 """What the page of a table or figure says, before it is Markdown or HTML."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from reports.paper.declared import Item, run_named
@@ -29,18 +29,14 @@ class Page(NamedTuple):
         paragraphs: what it shows, and how to read it.
         table: of a table of the paper.
         picture: file of a figure's drawing, beside the page.
-        says: what the paper concludes.
-        found: the same, counted in the numbers.
-        remarks: what else to know of the numbers.
+        sections: title → sentences, of those that have any.
     """
 
     title: str
     paragraphs: Sequence[str]
     table: Grid | None
     picture: str
-    says: Sequence[str]
-    found: Sequence[str]
-    remarks: Sequence[str]
+    sections: Mapping[str, Sequence[str]]
 
 
 def page_of(item: Item, measured: Measured, picture: str) -> Page:
@@ -58,15 +54,13 @@ def page_of(item: Item, measured: Measured, picture: str) -> Page:
             + " and ".join(DATA_NAMES[name] for name in item.paper_data)
             + "."
         )
-    return Page(
-        f"{item.of_paper}: {item.title}",
-        paragraphs,
-        table,
-        picture,
-        item.says,
-        counted_,
-        [*_remarks(item, measured), PAPER],
-    )
+    sections = {
+        "The paper says": item.says,
+        "Counted": counted_,
+        "Remarks": [*_remarks(item, measured), PAPER],
+    }
+    said = {title: texts for title, texts in sections.items() if texts}
+    return Page(f"{item.of_paper}: {item.title}", paragraphs, table, picture, said)
 
 
 def _how_to_read(item: Item, measured: Measured, beside: str, found: Sequence[Entry]) -> list[str]:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.leaderboard.pages import boards_of, write_pages
+from harness.leaderboard.pages import board_page, boards_of, write_pages
 from harness.leaderboard.store import add_entries
 from reports.csv_files import read_csv
-from reports.leaderboard.page import board_page
 from saat.errors import InputError
 from tests.harness.leaderboard_entries import EVALUATION, entry
 

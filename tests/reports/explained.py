@@ -11,6 +11,7 @@ from reports.explanation import (
     Estimate,
     Explanation,
     PathStep,
+    Value,
     write_explanation,
 )
 
@@ -19,7 +20,7 @@ RADII, STEPS = (0.0, 2 / 255, 8 / 255, 32 / 255), (1, 10, 30)
 GATE_QUERIES = 20
 
 
-def step(clean: float, robust: float, measured: bool, **changed: tuple[object, object]) -> PathStep:
+def step(clean: float, robust: float, measured: bool, **changed: tuple[Value, Value]) -> PathStep:
     """A step that the model predicts one point too high; ``lambda_`` stands for its key."""
     predicted = {"clean_map": Estimate(clean + 0.01, 0.02), "robust_map": Estimate(robust, 0.01)}
     names = {"lambda_": "defense.lambda", "eps": "defense.eps", "bits": "model.bits"}

@@ -9,7 +9,7 @@ import pytest
 from reports.confirmed import ConfirmedConfig, confirmed_configs
 from reports.figures import static
 from reports.figures.chart import Cells
-from reports.figures.heat_table import HeatCell, contrast, heat_table
+from reports.figures.heat_table import HeatCell, contrast, heat_rows
 from reports.figures.matrix import matrix_chart
 from reports.matrix import MatrixData, matrix_table, targeted_matrix, untargeted_matrix
 from reports.results import load_search
@@ -33,11 +33,11 @@ def test_cells_are_means_over_seeds_and_queries(results, configs):
     assert all(w <= cell.mean for w, cells in zip(worst, data.cells, strict=True) for cell in cells)
 
 
-def heat_rows(data: MatrixData) -> tuple[tuple[str, tuple[HeatCell, ...]], ...]:
+def shown_rows(data: MatrixData) -> list[tuple[str, list[HeatCell]]]:
     """The rows of the coloured table that a page shows."""
     (cells,) = matrix_chart(data).panels[0].marks
     assert isinstance(cells, Cells)
-    return heat_table(cells).rows
+    return heat_rows(cells)
 
 
 def test_an_attack_that_one_setting_never_met_is_missing_there(configs):
@@ -51,7 +51,7 @@ def test_an_attack_that_one_setting_never_met_is_missing_there(configs):
     table = matrix_table(mixed, data, "matrix")
     cells = [line.split("|")[-2].strip() for line in to_markdown(table).splitlines()[4:6]]
     assert cells == ["25.0", "–"]
-    (_, first), (_, second) = heat_rows(data)
+    (_, first), (_, second) = shown_rows(data)
     assert first[at].text == "25.0"
     assert second[at].text == "–"
     assert contrast(first[at].colour, first[at].background) >= 4.5
@@ -114,7 +114,7 @@ def test_a_cell_over_fewer_seeds_says_so(configs):
     assert row.count("n = 2") == 1
     assert "A cell with n = … is over" in table.caption
     assert "….leaky: the attack … again" in table.caption
-    shown = heat_rows(data)[0][1][at]
+    shown = shown_rows(data)[0][1][at]
     assert shown.text == "55.0"
     assert shown.detail == f"n = 2 [{100 * cell.low:.1f}, {100 * cell.high:.1f}]"
     drawn = [text.get_text() for text in static.draw(matrix_chart(data)).axes[0].texts]

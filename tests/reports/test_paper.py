@@ -84,7 +84,7 @@ def test_every_printed_number_has_one_cell_and_every_cell_one_number() -> None:
     )
     assert set(cells.values()) == {1}
     assert set(cells) == set(paper_numbers())
-    assert len(cells) == 600 + 32 + 36  # rows of the three files
+    assert len(cells) == 600 + 32 + 36  # retrieval, iterations, perceptibility
 
 
 @pytest.mark.parametrize("item", TABLES, ids=lambda item: item.name)

@@ -8,11 +8,11 @@ import torch
 
 import saat
 from reports.citation import bibtex, origin_terms
+from reports.explanation import KeyImportance
 from reports.figures.ap_per_query import ap_spread
 from reports.figures.chart import Points
 from reports.figures.importance import importance_chart
 from reports.figures.precision_recall import precisions_at
-from reports.importance import KeyImportance
 from reports.stopping import stopping_table
 from reports.strongest import NONE, PARTIAL, strongest_shares, strongest_table
 from saat.curves import precision_at_depth
