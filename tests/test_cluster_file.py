@@ -67,6 +67,7 @@ def _expanded(script: str) -> str:
     return re.sub(r"\$\{\w+[^}]*\}|\$\w+", "1", script)
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.parametrize("path", [AWS, LOCAL], ids=lambda path: path.name)
 def test_ray_accepts_the_cluster_file(path: Path) -> None:
@@ -250,6 +251,7 @@ def test_the_command_line_knows_every_command(path: Path) -> None:
     assert [said for words in found if (said := fault(tree, words))] == []
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.parametrize(
     "path", [READMES[1], TUTORIAL, AWS, LOCAL, SLURM], ids=lambda path: path.name

@@ -404,6 +404,7 @@ def test_it_is_computed_once(searched: Callable[..., Search], tmp_path: Path) ->
     assert path.read_bytes() == first
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_refused_and_made_again(
     searched: Callable[..., Search], tmp_path: Path
 ) -> None:

@@ -155,6 +155,7 @@ def test_an_interruption_says_in_its_line_how_to_go_on(
         (tmp_path / "tiny").rmdir()
 
 
+@pytest.mark.slow
 @ON_LINUX
 @pytest.mark.ray
 def test_ctrl_c_in_a_terminal_ends_a_search_on_ray(tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ def test_a_journal_that_does_not_begin_with_the_start_is_damaged(tmp_path: Path)
         read(tmp_path / "events.jsonl")
 
 
+@pytest.mark.slow
 def test_a_second_opener_is_refused_until_the_first_is_closed(tmp_path: Path) -> None:
     written(tmp_path)
     first = Journal(tmp_path)

@@ -168,6 +168,7 @@ def test_a_pretraining_that_another_trial_finishes_keeps_its_note(tmp_path: Path
     assert final.out_of_memory == [PRETRAIN]
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_twice_fails_the_trial_alone(tmp_path: Path) -> None:
     experiment = tiny(
         {

@@ -22,7 +22,7 @@ from tests.harness.test_packing import AUTO, GIB, silent
 from tests.harness.tiny import tiny
 from tests.toy import raised
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("two_gpus")]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.usefixtures("two_gpus")]
 
 
 def bits_as_memory(configs: list[TrialConfig], *more: Any) -> Footprint:

@@ -497,6 +497,7 @@ def on_cluster(head: str, runs_dir: Path, *arguments: object, first: str = "") -
     return done.returncode, found
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.timeout(600)
 def test_a_node_of_a_real_cluster_answers_though_it_has_no_cpu_left(
@@ -524,6 +525,7 @@ def test_a_node_of_a_real_cluster_answers_though_it_has_no_cpu_left(
     assert any(line.startswith("Ray asks for no token on") for line in found["warnings"])
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.timeout(600)
 def test_a_node_that_does_not_answer_is_named_and_not_waited_for(

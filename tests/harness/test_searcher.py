@@ -164,6 +164,7 @@ def test_the_next_point_depends_on_the_history_alone(
             tell(found, ended, outcomes[ended], points[ended])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2", "ehvi"])
 def test_after_a_random_way_out_a_rebuilt_searcher_agrees_too(sampler: str) -> None:
     """From the 10th suggestion for one trial on they are random, whatever the sampler."""

@@ -295,6 +295,7 @@ def test_a_server_that_was_down_gets_what_it_missed(
     assert contents(it.server) == it.undisturbed
 
 
+@pytest.mark.slow
 def test_a_search_that_ends_while_the_server_is_down_delivers_the_rest_later(
     it: Delivery, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -105,6 +105,7 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Search:
     return Search(tmp_path_factory.mktemp("pages"))
 
 
+@pytest.mark.slow
 def test_a_run_is_named_by_what_it_is_and_by_its_setting(search: Search) -> None:
     record = next(r for r in search.state.of_phase("explore") if r.spec.role == "sampled")
     values = record.config.flat()
@@ -297,6 +298,7 @@ def test_the_runs_of_the_front_are_tagged_for_their_view(search: Search) -> None
     assert f"[front]({runs_page(search.experiment_id, FRONT, charts=True)})" in note
 
 
+@pytest.mark.slow
 def test_a_report_waits_for_the_tracker_and_not_for_a_server_that_is_down(
     search: Search, tmp_path: Path
 ) -> None:

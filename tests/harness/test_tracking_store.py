@@ -178,6 +178,7 @@ def test_tables_of_another_version_are_not_tried_again_and_again(
     assert len(tries) == 1
 
 
+@pytest.mark.slow
 def test_a_store_lies_in_its_folder_whatever_the_folder_is_called(tmp_path: Path) -> None:
     folder = "a b#c%d ä&e;f=g"
     runs_dir = tmp_path / folder

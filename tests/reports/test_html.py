@@ -68,6 +68,7 @@ def page(report):
     return Page(report)
 
 
+@pytest.mark.slow
 def test_every_file_exists_and_is_not_trivial(report):
     for name in FIGURES:
         picture = (report.parent / "figures" / f"{name}.png").read_bytes()

@@ -211,6 +211,7 @@ def test_smooth_ap_of_a_sample_estimates_that_of_the_whole() -> None:
 # Attacks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

@@ -242,6 +242,7 @@ def test_fitted_prototypes_retrieve_their_targets(tha: THA, knowledge: Knowledge
     assert target_map(guides(untrained, knowledge), knowledge) < 0.8
 
 
+@pytest.mark.slow
 def test_prosgans_prototypes_retrieve_their_targets_and_tell_their_labels(
     gan: ProsGAN, knowledge: Knowledge
 ) -> None:

@@ -214,6 +214,7 @@ def attacked_anew(store: Path, victim: Victim, **changes: Any) -> int:
     return len(set(names))
 
 
+@pytest.mark.slow
 def test_the_store_never_mixes_models_or_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,6 +296,7 @@ def test_the_nature_of_networks() -> None:
     assert torch.equal(state, torch.get_rng_state())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", [4, 0])
 def test_memory_that_runs_out_is_no_missing_gradient(room: int) -> None:
     class Narrow(planted.Wrapped):

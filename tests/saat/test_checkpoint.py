@@ -238,6 +238,7 @@ print("as it should")
 """
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
     """256 KiB of memory as a disk, in a mount namespace of its own that ends with the process."""
     if shutil.which("unshare") is None:

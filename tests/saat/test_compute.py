@@ -158,6 +158,7 @@ def test_a_compiled_network_has_the_features_gradients_and_names_of_the_plain_on
         torch.testing.assert_close(again(images), expected[0])
 
 
+@pytest.mark.slow
 def test_hooks_and_gradients_past_rectifiers_work_on_a_compiled_network(
     compiled: tuple[HashingNetwork, HashingNetwork],
 ) -> None:

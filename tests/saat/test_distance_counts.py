@@ -111,6 +111,7 @@ def test_planes_hold_the_bits_of_the_words(bits: int, items: int, seed: int) -> 
     assert int(np.bitwise_count(planes).sum()) == int(rows.sum())  # items beyond N are 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loops", LOOPS)
 @given(bits=WIDTHS, items=st.integers(1, 40), depth=st.integers(1, 40), seed=st.integers(0, 99))
 def test_the_stable_order_is_by_distance_and_then_by_index(

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import pkgutil, sys
 import saat
@@ -19,6 +21,7 @@ print(sorted(after - before - {"saat"} - dependency_of_torch - set(sys.stdlib_mo
 """
 
 
+@pytest.mark.slow
 def test_all_of_the_library_loads_nothing_that_torch_and_torchvision_have_not_loaded() -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -63,6 +63,7 @@ def features_of(net: nn.Module, name: str) -> int:
     return head.in_features
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "layout",
     [pytest.param(n, marks=pytest.mark.lengthy) if "VGG" in n else n for n in LAYOUTS],
