@@ -1,6 +1,7 @@
 """The paper's curves: precision over recall (Fig. 3), of the first N (Fig. 4), λ and μ (Fig. 6)."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from operator import itemgetter
 from statistics import mode
 from typing import Any
@@ -58,6 +59,8 @@ def curves_chart(item: Item, measured: Measured) -> Chart:
         if marks and item.kind == "weights":
             marks += _chance(item, measured)
         x_axis, y_axis = _AXES[title if item.kind == "weights" else item.kind]
+        if item.kind == "weights":  # one scale in both panels: differences at chance are small
+            y_axis = replace(y_axis, limits=(0.0, 1.05 * frame["y"].max()))
         if marks:
             panels.append(Panel(marks, x_axis, y_axis, title))
     return Chart(panels, width=4.6, height=4.4, nothing="not run yet")
@@ -105,3 +108,10 @@ def weight_cells(item: Item, key: str, attack: str) -> list[tuple[float, Cell]]:
     usual = mode(pair[1 - own] for pair in weights.values())
     found = [(pair[own], Cell(s, attack)) for s, pair in weights.items() if pair[1 - own] == usual]
     return sorted(found, key=itemgetter(0))
+
+
+def count_collapsed(item: Item, measured: Measured) -> tuple[int, int]:
+    """Models of Fig. 6 whose clean MAP is not above chance, and all that were trained."""
+    cells = {cell for key in item.panels for _, cell in weight_cells(item, key, "none")}
+    found = [measured.value(item, cell) for cell in cells]
+    return sum(one.collapsed for one in found), sum(not one.missing for one in found)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from reports.paper.charts import count_collapsed
 from reports.paper.declared import Item, run_named
 from reports.paper.entries import Entry, entries, is_comparable, shown_data
 from reports.paper.findings import findings
@@ -99,6 +100,13 @@ def _remarks(item: Item, measured: Measured) -> list[str]:
             f"Matrix norms grow with the image: {', '.join(map(str, sorted(sizes)))} pixels wide "
             f"here, {_PAPER_PIXELS} in the paper."
         )
+    if item.kind == "weights":
+        collapsed, models = count_collapsed(item, measured)
+        if collapsed:
+            found.append(
+                f"{collapsed} of {counted(models, 'model')} here have a clean MAP that is not "
+                "above chance: what retrieves nothing loses nothing under attack."
+            )
     for name, count in measured.unfinished.items():
         if name in item.runs:
             found.append(f"{counted(count, 'trial')} of the run {name} did not complete.")

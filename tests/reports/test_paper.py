@@ -283,6 +283,24 @@ def test_the_curves_of_figure_six_are_drawn_with_chance(tmp_path: Path) -> None:
     assert (first.x.label, second.x.label, first.x.scale) == ("λ", "μ", "log")
     (chance,) = (mark for mark in first.marks if isinstance(mark, Band))
     assert (chance.low, chance.high) == pytest.approx((25, 25))
+    assert first.y.limits == second.y.limits == (0, pytest.approx(1.05 * curves["y"].max()))
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_figure_six_says_how_many_models_retrieve_nothing(tmp_path: Path, count: int) -> None:
+    item, run = items()["figure6"], run_named("weights")
+    rows = []
+    for number, setting in enumerate(run.settings):
+        clean = 0.25 if number < count else 0.8
+        metrics = {"clean_map": clean, "robust_map": 0.25, "chance_map": 0.25, "map.hag": 0.25}
+        shown = {f"metric.test/{key}": value for key, value in metrics.items()}
+        rows.append({"trial_id": str(number), "role": setting.name, "status": "completed",
+                     "stop_reason": "", "cost_s": 1.0, **shown})  # fmt: skip
+    results = SearchResults("weights", Path("weights"), {}, {}, pd.DataFrame(rows), pd.DataFrame())
+    some = Measured("nuswide", "full", BACKBONES, (), {"weights": results})
+    page = write_page(item, some, tmp_path).read_text()
+    assert ("3 of 10 models here have a clean MAP that is not above chance" in page) == bool(count)
+    assert ("not above chance" in page) == bool(count)
 
 
 def test_findings_count_the_papers_claims() -> None:
