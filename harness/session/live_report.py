@@ -5,17 +5,18 @@ it is written. The folders go with the server.
 """
 
 import json
-import mimetypes
+import os
 import shutil
 import tempfile
 import threading
 import time
 from collections.abc import Callable
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
-from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from harness.journal.journal import read
 from harness.session.ports import check_port
@@ -24,7 +25,6 @@ from harness.session.session import make_report
 EVERY = 30.0  # seconds between two versions, at least
 _POLL = 1.0  # seconds between two looks at the journal
 GOODBYE = 8.0  # seconds in which open pages take the last version; they ask every 3
-_SERVED = {"figures", "tables", "frontier.csv"}  # beside the page
 
 
 def serve_live(
@@ -54,77 +54,62 @@ def serve_live(
                 made = Path(folder) / str(version)
                 # Files for print would take time from the search.
                 make_report([run_dir], made, say, by, "none")
+                _follow(made, version, ended)
                 if server is None:
                     server = _Server(port, made)
                     print(f"live report: http://127.0.0.1:{port}/ (Ctrl-C ends it)", flush=True)
-                server.show(made, version, ended)
+                server.folder = made
                 shutil.rmtree(Path(folder) / str(version - 2), ignore_errors=True)
                 time.sleep(GOODBYE if ended and version > 1 else 0 if ended else every)
         finally:
             if server is not None:
-                server.end()
+                server.shutdown()
+                server.server_close()
     print(f"{run_dir.name}: the search has ended; report: {run_dir / 'report' / 'report.html'}")
 
 
-class _Server:
-    """Serves the latest version of a report from a thread of its own."""
+def _follow(folder: Path, version: int, ended: bool) -> None:
+    """Make of a report a page that looks for the next version by itself, and what it looks at."""
+    script = (resources.files("reports") / "templates" / "live.js").read_text("utf-8")
+    live = f'<script data-version="{version}">{script}</script></body>'
+    page = (folder / "report.html").read_text("utf-8").replace("</body>", live)
+    (folder / "index.html").write_text(page, "utf-8")
+    (folder / "live.json").write_text(json.dumps({"version": version, "ended": ended}))
+
+
+class _Server(ThreadingHTTPServer):
+    """Serves the files of a folder, that of the latest version, from threads of its own."""
+
+    daemon_threads = True
 
     def __init__(self, port: int, folder: Path) -> None:
-        self.folder, self.version, self.ended = folder, 0, False
-        script = resources.files("reports") / "templates" / "live.js"
-        self.script = script.read_text(encoding="utf-8")
+        super().__init__(("127.0.0.1", port), _Handler)
+        self.folder = folder
         self.hosts = {f"{name}:{port}" for name in ("127.0.0.1", "localhost")}
-        self._http = ThreadingHTTPServer(("127.0.0.1", port), _handler_of(self))
-        self._http.daemon_threads = True
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
-
-    def show(self, folder: Path, version: int, ended: bool) -> None:
-        self.folder, self.version, self.ended = folder, version, ended
-
-    def end(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-
-    def answer(self, path: str) -> tuple[str, bytes] | None:
-        """Type and content of what a path of the address names; None if there is no such thing."""
-        if path == "/live.json":
-            state = {"version": self.version, "ended": self.ended}
-            return "application/json", json.dumps(state).encode()
-        folder, version = self.folder, self.version
-        if path in ("/", "/report.html"):
-            page = (folder / "report.html").read_text(encoding="utf-8")
-            script = f'<script data-version="{version}">{self.script}</script></body>'
-            return "text/html; charset=utf-8", page.replace("</body>", script).encode()
-        parts = PurePosixPath(path).parts[1:]
-        if not parts or parts[0] not in _SERVED or ".." in parts:
-            return None
-        file = folder.joinpath(*parts)
-        if not file.is_file():
-            return None
-        return mimetypes.guess_type(file.name)[0] or "text/plain; charset=utf-8", file.read_bytes()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
 
 
-def _handler_of(server: _Server) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            # Another site's name that leads to this address must not read the report.
-            if self.headers.get("Host") not in server.hosts:
-                self.send_error(HTTPStatus.FORBIDDEN)
-                return
-            found = server.answer(unquote(urlsplit(self.path).path))
-            if found is None:
-                self.send_error(HTTPStatus.NOT_FOUND)
-                return
-            kind, content = found
-            self.send_response(HTTPStatus.OK)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(content)))
-            self.send_header("Cache-Control", "no-store")
-            self.send_header("X-Content-Type-Options", "nosniff")
-            self.end_headers()
-            self.wfile.write(content)
+class _Handler(SimpleHTTPRequestHandler):
+    """Answers with the files that its server has now, for pages of this machine alone."""
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing of requests."""
+    def __init__(self, request: Any, client: Any, server: _Server) -> None:
+        self._hosts = server.hosts
+        super().__init__(request, client, server, directory=str(server.folder))
 
-    return Handler
+    def send_head(self) -> BytesIO | BinaryIO | None:
+        # Another site's name that leads to this address must not read the report.
+        if self.headers.get("Host") in self._hosts:
+            return super().send_head()
+        self.send_error(HTTPStatus.FORBIDDEN)
+        return None
+
+    def list_directory(self, path: str | os.PathLike[str]) -> None:
+        self.send_error(HTTPStatus.NOT_FOUND)
+
+    def end_headers(self) -> None:
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        super().end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing of requests."""
