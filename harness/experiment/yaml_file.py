@@ -1,18 +1,15 @@
 """YAML as far as a file of ours needs it: mappings, lists and plain values, within limits.
 
-Values are built from the parser's events, not by PyYAML's constructors. So no tag constructs
-anything, no key is given twice, and neither aliases nor nesting make a large value of a small file.
+Values are built from PyYAML's nodes, not by its constructors. So no tag constructs anything, no key
+is given twice, and neither aliases nor nesting make a large value of a small file.
 """
 
 import re
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
-from yaml.events import Event
-from yaml.resolver import Resolver
 
 from saat.errors import InputError, one_line
 
@@ -58,111 +55,88 @@ def parse_yaml(text: str, scale: int = 1) -> Any:
         InputError: no YAML, or more than a file may have, with the number of the line in ``text``.
     """
     try:
-        return _Builder(text, scale * _MOST_VALUES).document()
+        node = _Composer(text).get_single_node()
+        return None if node is None else _Values(scale * _MOST_VALUES).of(node)
     except InputError:
         raise
     except yaml.MarkedYAMLError as error:
-        raise _problem(error.problem_mark, error.problem or "not YAML") from None
+        said = ", ".join(filter(None, (error.context, error.problem)))
+        raise _problem(error.problem_mark, said or "not YAML") from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # \U00110000, %YAML 1111…
         raise InputError(f"not YAML ({one_line(error, 100)})") from None
 
 
-class _Builder:
-    """Makes values of events; every level is one call deeper, and there are few of them."""
+class _Composer(yaml.SafeLoader):
+    """Composes nodes that were given no tags; every level is a few calls deeper."""
 
-    def __init__(self, text: str, most_values: int) -> None:
-        self._events = yaml.parse(text, Loader=yaml.SafeLoader)
-        self._resolver = Resolver()
-        self._anchored: dict[str, Any] = {}
-        self._values, self._most_values = 0, most_values
+    level = 0
 
-    def document(self) -> Any:
-        """The only document's value; None where there is none."""
-        next(self._events)  # the start of the stream
-        if isinstance(next(self._events), yaml.StreamEndEvent):
-            return None
-        value = self._value(next(self._events), 0)
-        next(self._events)  # the end of the document
-        following = next(self._events)
-        if not isinstance(following, yaml.StreamEndEvent):
-            raise _problem(following.start_mark, "a second document; one is read")
-        return value
-
-    def _value(self, event: Event, level: int) -> Any:
-        if isinstance(event, yaml.AliasEvent):
-            if event.anchor not in self._anchored:
-                name = one_line(event.anchor, 40)
-                raise _problem(event.start_mark, f"*{name} has no anchor above it")
-            return self._copy(self._anchored[event.anchor], event, level)
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()
         tag = getattr(event, "tag", None)
         if tag is not None:
             shown = one_line(tag, 40)
             raise _problem(event.start_mark, f"the tag {shown}: write the value without a tag")
-        self._count(event, level)
-        value: Any
-        if isinstance(event, yaml.ScalarEvent):
-            value = self._scalar(event)
-        elif isinstance(event, yaml.SequenceStartEvent):
-            value = [self._value(item, level + 1) for item in self._until(yaml.SequenceEndEvent)]
-        else:
-            value = self._mapping(level + 1)
-        if anchor := getattr(event, "anchor", None):
-            self._anchored[anchor] = value
-        return value
+        _check_level(self.level, event.start_mark)
+        self.level += 1
+        node = super().compose_node(parent, index)
+        self.level -= 1
+        return node
 
-    def _mapping(self, level: int) -> dict[str | int, Any]:
+
+class _Values:
+    """Makes values of nodes; an alias is the node that it stands for, and counts like it."""
+
+    def __init__(self, most: int) -> None:
+        self._most = self._left = most
+
+    def of(self, node: yaml.Node, level: int = 0) -> Any:
+        _check_level(level, node.start_mark)
+        self._left -= 1
+        if self._left < 0:
+            raise _problem(node.start_mark, f"more than {self._most} values")
+        if isinstance(node, yaml.SequenceNode):
+            return [self.of(item, level + 1) for item in node.value]
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, level + 1)
+        return _scalar(node)
+
+    def _mapping(self, node: yaml.MappingNode, level: int) -> dict[str | int, Any]:
         found: dict[str, tuple[str | int, Any]] = {}  # by the text of the key
-        for event in self._until(yaml.MappingEndEvent):
-            key = self._key(event)
+        for key_node, value in node.value:
+            key = _key(key_node)
             if str(key) in found:
-                raise _problem(event.start_mark, f"the key {one_line(key, 60)} is given twice")
-            found[str(key)] = key, self._value(next(self._events), level)
+                raise _problem(key_node.start_mark, f"the key {one_line(key, 60)} is given twice")
+            found[str(key)] = key, self.of(value, level)
         return dict(found.values())
 
-    def _until(self, end: type[Event]) -> Iterator[Event]:
-        while not isinstance(event := next(self._events), end):
-            yield event
 
-    def _copy(self, value: Any, alias: Event, level: int) -> Any:
-        """The value of an alias, counted as if it were written there."""
-        self._count(alias, level)
-        if isinstance(value, list):
-            return [self._copy(item, alias, level + 1) for item in value]
-        if isinstance(value, dict):
-            return {key: self._copy(item, alias, level + 1) for key, item in value.items()}
-        return value
+def _check_level(level: int, mark: Any) -> None:
+    if level > _MOST_LEVELS:
+        raise _problem(mark, f"nested more than {_MOST_LEVELS} deep")
 
-    def _key(self, event: Event) -> str | int:
-        if not isinstance(event, yaml.ScalarEvent) or event.tag is not None:
-            raise _problem(event.start_mark, "a key is a text")
-        if event.value == "<<" and event.implicit[0]:
-            raise _problem(event.start_mark, "the key <<: merging is not read; write the keys out")
-        value = self._scalar(event)
-        return value if type(value) is int else str(event.value)
 
-    def _scalar(self, event: yaml.ScalarEvent) -> Any:
-        text: str = event.value
-        if unstorable := _UNSTORABLE.search(text):
-            code = ord(unstorable.group())
-            raise _problem(event.start_mark, f"the character U+{code:04X} is no text")
-        if not event.implicit[0]:
-            return text
-        tag = self._resolver.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
-        kind = tag.rpartition(":")[2]
-        if kind in ("int", "float") and len(text) > _MOST_DIGITS:
-            raise _problem(event.start_mark, f"a number of {len(text)} characters")
-        return _plain(text, kind)
+def _key(node: yaml.Node) -> str | int:
+    if not isinstance(node, yaml.ScalarNode):
+        raise _problem(node.start_mark, "a key is a text")
+    if node.tag.endswith(":merge"):
+        raise _problem(node.start_mark, "the key <<: merging is not read; write the keys out")
+    value = _scalar(node)
+    return value if type(value) is int else str(node.value)
 
-    def _count(self, event: Event, level: int) -> None:
-        self._values += 1
-        if self._values > self._most_values:
-            raise _problem(event.start_mark, f"more than {self._most_values} values")
-        if level > _MOST_LEVELS:
-            raise _problem(event.start_mark, f"nested more than {_MOST_LEVELS} deep")
+
+def _scalar(node: yaml.Node) -> Any:
+    text, kind = str(node.value), node.tag.rpartition(":")[2]
+    if unstorable := _UNSTORABLE.search(text):
+        code = ord(unstorable.group())
+        raise _problem(node.start_mark, f"the character U+{code:04X} is no text")
+    if kind in ("int", "float") and len(text) > _MOST_DIGITS:
+        raise _problem(node.start_mark, f"a number of {len(text)} characters")
+    return _plain(text, kind)
 
 
 def _plain(text: str, kind: str) -> Any:
-    """An unquoted value; a number is one in decimals, 0x or 0b, and any other thing is a text."""
+    """A value of a kind; a number is one in decimals, 0x or 0b, and any other thing is a text."""
     if kind == "null":
         return None
     if kind == "bool":
