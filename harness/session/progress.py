@@ -3,9 +3,9 @@
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 
 from rich.console import Console, RenderableType
+from rich.constrain import Constrain
 from rich.live import Live
 from rich.text import Text
 
@@ -14,7 +14,6 @@ from harness.journal.state import TrialRecord, metrics_of
 from harness.search.recommendation import explored_hypervolume, front_of
 from harness.search.search import Search
 from harness.session.live_view import LiveView
-from harness.session.terminal_keys import silent_control_keys
 from harness.session.time_left import EQUAL, Progressed, TrialWork, progressed
 from harness.session.wording import objectives_text, setting_text
 from saat.errors import one_line
@@ -22,6 +21,9 @@ from saat.metrics import Phase
 from saat.wording import counted, duration
 
 _SHOWN_KEYS = 5  # keys of a point that are shown in a line
+# Columns that the live view leaves empty: a ^C behind a full last line would wrap and move the view
+# by a line, so that a stale line of it stayed.
+_ECHO = 2
 
 
 class _Log(Console):
@@ -49,7 +51,6 @@ class Progress:
         self._started = time.monotonic()
         self._doing: dict[str, str] = {}
         self._front: tuple[int, Sequence[TrialRecord], float] = (-1, [], 0.0)
-        self._open = ExitStack()  # what the live view changed of the terminal
         self._live = Live(
             get_renderable=self.view,
             console=self._console,
@@ -60,7 +61,6 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         if self._console.is_terminal:
-            self._open.enter_context(silent_control_keys())
             self._live.start()
         return self
 
@@ -68,7 +68,6 @@ class Progress:
         # What an interrupted search was doing stays to be read. A table follows on one that ended.
         self._live.transient = kind is None
         self._live.stop()
-        self._open.close()
 
     def status(self, trial_id: str, text: str) -> None:
         """Note what a trial is doing now."""
@@ -129,7 +128,8 @@ class Progress:
         """What the terminal shows now."""
         # Called in a thread of Rich's. An error there would end the search that it only shows.
         try:
-            return self._live_view().render(*self._console.size)
+            width, height = self._console.width - _ECHO, self._console.height
+            return Constrain(self._live_view().render(width, height), width)
         except Exception as error:
             return Text(f"the live view failed: {type(error).__name__}: {one_line(error, 200)}")
 
