@@ -1,13 +1,12 @@
 """Seconds that a forward pass takes on this device, in each kind of work, in a few seconds."""
 
 import os
-import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.benchmark import Timer
 
 from harness.experiment.config import TrialConfig
 from harness.experiment.sections import to_settings
@@ -21,7 +20,6 @@ from saat.wording import counted
 from saat.work import KINDS, TRAINING_STEP, Work
 
 CALIBRATION_S = 1.0  # for each kind of work
-_FEWEST = 3  # batches
 # Images at once: a CPU gains nothing from more, a GPU is measured at those of the stages.
 _ON_CPU, _ENCODED, _ATTACKED = 32, 250, 128
 
@@ -36,15 +34,11 @@ def calibrate_all(
 ) -> dict[Passed, Rates]:
     """Calibrate everything that images pass, with as many ``threads`` as a trial has."""
     say(f"calibration: some seconds on {device} for {counted(len(examples), 'network')}")
-    before = torch.get_num_threads()
-    torch.set_num_threads(min(threads, os.cpu_count() or 1))
-    try:
-        return {passed: calibrate(config, device) for passed, config in examples.items()}
-    finally:
-        torch.set_num_threads(before)
+    threads = min(threads, os.cpu_count() or 1)
+    return {passed: calibrate(config, device, threads) for passed, config in examples.items()}
 
 
-def calibrate(config: TrialConfig, device: str) -> Rates:
+def calibrate(config: TrialConfig, device: str, threads: int) -> Rates:
     """Time random images through a random network of a setting; see :class:`saat.work.Work`."""
     model, size = config.model, config.data.image_size
     built = BACKBONES[model.backbone].build(model.weights == "none")
@@ -75,7 +69,9 @@ def calibrate(config: TrialConfig, device: str) -> Rates:
     def rate(step: Callable[[Tensor], None], batch: int, passes: int) -> Spread:
         images = torch.rand(batch if device != "cpu" else min(batch, _ON_CPU), 3, size, size)
         images = images.to(device).contiguous(memory_format=torch.channels_last)
-        seconds = _timed(lambda: step(images.detach()), device)
+        given = {"step": step, "images": images}
+        timer = Timer("step(images.detach())", globals=given, num_threads=threads)
+        seconds = timer.blocked_autorange(min_run_time=CALIBRATION_S).times
         return np.percentile(seconds, (25, 50, 75)) / (len(images) * passes)
 
     return {
@@ -103,21 +99,3 @@ def hours(costs: Iterable[Mapping[Passed, Work]], rates: Mapping[Passed, Rates])
 def spread_content(found: Spread | None) -> dict[str, float] | None:
     """A spread, JSON-able."""
     return None if found is None else dict(zip(("low", "median", "high"), found, strict=True))
-
-
-def _timed(step: Callable[[], Any], device: str) -> list[float]:
-    """Seconds of every batch for about a second; the first one warms up."""
-    step()
-    taken: list[float] = []
-    while len(taken) < _FEWEST or sum(taken) < CALIBRATION_S:
-        _wait(device)
-        began = time.monotonic()
-        step()
-        _wait(device)
-        taken.append(time.monotonic() - began)
-    return taken
-
-
-def _wait(device: str) -> None:
-    if device != "cpu":
-        torch.cuda.synchronize()

@@ -173,7 +173,7 @@ def test_seconds_are_passes_times_rates() -> None:
 def test_every_kind_of_work_is_measured() -> None:
     for method in ("none", "saat", "comdefend"):
         searched = tiny({"defense": {"method": method}, "space": {}})
-        rates = calibrate(searched.config, "cpu")
+        rates = calibrate(searched.config, "cpu", threads=1)
         assert set(rates) == set(KINDS)
         assert all(0 < low <= middle <= high for low, middle, high in rates.values())
 

@@ -135,7 +135,7 @@ def counted_dry_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A dry run of some names; every network is calibrated once, and in no time."""
     calibrated: Counter[str] = Counter()
 
-    def calibration(config: Any, device: str) -> Any:
+    def calibration(config: Any, device: str, threads: int) -> Any:
         calibrated[config.model.backbone] += 1
         return {kind: np.array([1.0, 2.0, 3.0]) for kind in KINDS}
 
