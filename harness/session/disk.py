@@ -6,24 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from torch import nn
 
 from harness.experiment.config import Experiment, TrialConfig
-from harness.experiment.sections import to_settings
 from harness.files import existing_parent
 from harness.options import Options
 from harness.session.sizes import DataSizes
 from harness.session.stage_costs import Stage
-from harness.session.trial_costs import deployed, structure
+from harness.session.trial_costs import deployed
 from harness.tracking.store import default_uri
 from harness.trial.artifacts import EXAMPLES, RETRIEVED
 from harness.trial.attempt import TRANSFERRING
 from saat.battery import BATTERIES
 from saat.data_source import default_cache_dir
-from saat.defenses import DEFENSES
-from saat.optimiser_settings import OptimiserSettings
-from saat.pretrain import PretrainSettings
 
 # Checkpoints of a trial at once: the newest two, and the one that is being written.
 _CHECKPOINTS = 3
@@ -84,7 +79,7 @@ def disk_needs(
     histograms = 2 * 4 * (bits + 1) * sizes.test * (attacks + 1)
     trial = _TRIAL + _AP * sizes.test * (attacks + 2)
     runs, cache = options.runs_dir, Path(options.cache_dir or default_cache_dir())
-    checkpoint = max(map(_checkpoint, configs)) + 2 * codes
+    checkpoint = 2 * (network + codes)  # weights and their momentum
     rows = [
         ("pretrained models", often("pretraining"), network + codes),
         ("models of trials", finished, network),
@@ -127,25 +122,6 @@ def _attacks(experiment: Experiment) -> int:
     # Beside its white box: noise, Square, and transfer.
     white_box = len(BATTERIES[name].white_box)
     return own + white_box + 2 + int(name in TRANSFERRING)
-
-
-def _checkpoint(config: TrialConfig) -> int:
-    """A checkpoint's weights and optimiser, of pretraining or of the defense."""
-    size = _trained(structure(config), to_settings(PretrainSettings, config.pretrain))
-    if config.method == "none":
-        return size
-    settings = to_settings(DEFENSES[config.method].settings, config.defense)
-    return max(size, _trained(deployed(config), settings))
-
-
-def _trained(module: nn.Module, settings: OptimiserSettings) -> int:
-    """Bytes of a module without values, and of what its optimiser keeps after a step."""
-    for parameter in module.parameters():
-        parameter.grad = torch.zeros_like(parameter)
-    optimiser = settings.optimiser(module.parameters())
-    optimiser.step()
-    kept = (value for state in optimiser.state.values() for value in state.values())
-    return _bytes(module) + sum(v.nbytes for v in kept if isinstance(v, torch.Tensor))
 
 
 def _bytes(module: nn.Module) -> int:
