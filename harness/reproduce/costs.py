@@ -4,15 +4,13 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import torch
-
 from harness.experiment.config import TrialConfig
 from harness.journal.state import load_state
 from harness.options import Options
 from harness.reproduce.profile import Profile
 from harness.reproduce.reproduce import Planned, begun_runs, planned_runs
 from harness.search.plan import fixed_trainings
-from harness.session.calibration import Rates, Spread, calibrate_all, hours
+from harness.session.calibration import Calibration, Rates, Spread, calibrate_all, hours
 from harness.session.checks import check_folders
 from harness.session.sizes import data_sizes
 from harness.session.trial_costs import Passed, TrialCosts
@@ -54,15 +52,13 @@ class DryRun:
     Attributes:
         runs: run → its state, and what is left of it, in the order in which they run.
         items: table or figure → what is left of its runs, if nothing else is run before.
-        rates: what images pass → seconds a forward pass; empty without a device.
-        device: ``cpu``, the name of a GPU, or empty.
+        calibration: seconds a forward pass on this device.
         notes: what else to know, in sentences.
     """
 
     runs: Mapping[str, tuple[str, Cost]]
     items: Mapping[str, Cost]
-    rates: Mapping[Passed, Rates]
-    device: str
+    calibration: Calibration
     notes: Sequence[str]
 
     @property
@@ -98,19 +94,14 @@ def dry_run(
             if run.name in planned:
                 own.add(_cost(planned[run.name], costs[run.name], known))
         of_items[item.name] = own
-    resources, notes, rates = first.resources, sizes.notes, dict[Passed, Rates]()
-    device = "cuda" if resources.gpus else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        device = ""
+    examples = {passed: c for one in costs.values() for passed, c in one.examples.items()}
+    calibration, notes = calibrate_all(examples, first.resources, say), sizes.notes
+    if not calibration.device:
         notes.append("no GPU that torch can use is here, so F alone; --gpus 0 for hours of CPUs")
-    if device:
-        examples = {passed: c for one in costs.values() for passed, c in one.examples.items()}
-        rates = calibrate_all(examples, device, resources.cpus_per_trial, say)
     learning = sorted({name for one in costs.values() for name in one.learning})
     if learning:
         notes.append(f"not counted: what {', '.join(learning)} learn before they attack")
-    name = torch.cuda.get_device_name() if device == "cuda" else device
-    return DryRun(of_runs, of_items, rates, name, notes)
+    return DryRun(of_runs, of_items, calibration, notes)
 
 
 def _done(profile: Profile, options: Options) -> set[str]:

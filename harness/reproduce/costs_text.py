@@ -20,11 +20,11 @@ def as_text(found: DryRun) -> str:
     lines += [_header("alone"), "-" * _WIDTH]
     lines += [_row(name, cost, found) for name, cost in found.items.items()]
     lines += ["", "F: a forward pass of one image. An input gradient counts 2, a training step 3."]
-    hours = found.total.hours(found.rates)
+    hours = found.total.hours(found.calibration.rates)
     if hours is not None:
         lines.append(
             f"About {_time(hours[1])} of one device, {_time(hours[0])} to {_time(hours[2])} by the "
-            f"spread of the measurement ({found.device}, networks alone)."
+            f"spread of the measurement ({found.calibration.device}, networks alone)."
         )
     wrapped = [part for line in [*lines, *found.notes] for part in _wrapped(line)]
     return "\n".join(wrapped)
@@ -41,7 +41,7 @@ def _header(first: str) -> str:
 
 
 def _row(name: str, cost: Cost, found: DryRun) -> str:
-    hours = cost.hours(found.rates)
+    hours = cost.hours(found.calibration.rates)
     time = "–" if hours is None else _time(hours[1])
     return (
         f"{name:34}{cost.pretrained:>10}{cost.trained:>8}{cost.attacks:>8}"
@@ -60,7 +60,7 @@ def _number(value: float) -> str:
 def as_json(found: DryRun) -> dict[str, Any]:
     """The same numbers for programs."""
     return {
-        "device": found.device or None,
+        "device": found.calibration.device or None,
         "runs": {
             name: {"state": state, **_cost(cost, found)}
             for name, (state, cost) in found.runs.items()
@@ -77,5 +77,5 @@ def _cost(cost: Cost, found: DryRun) -> dict[str, Any]:
         "trained": cost.trained,
         "attacks": cost.attacks,
         "forward_passes": cost.passes,
-        "device_hours": spread_content(cost.hours(found.rates)),
+        "device_hours": spread_content(cost.hours(found.calibration.rates)),
     }

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from torch.utils.benchmark import Timer
 
 from harness.experiment.config import TrialConfig
-from harness.experiment.sections import to_settings
+from harness.experiment.sections import ResourcesSection, to_settings
 from harness.session.trial_costs import Passed
 from saat.attacks.interface import GRADIENT_PASSES
 from saat.attacks.query_batches import frozen
@@ -29,13 +30,24 @@ Spread = np.ndarray
 Rates = Mapping[str, Spread]
 
 
+class Calibration(NamedTuple):
+    """Seconds a forward pass of everything that images pass."""
+
+    rates: dict[Passed, Rates]  # empty without a device
+    device: str  # ``cpu``, or a GPU's name; empty where the run asks for one and none is here
+
+
 def calibrate_all(
-    examples: Mapping[Passed, TrialConfig], device: str, threads: int, say: Callable[[str], None]
-) -> dict[Passed, Rates]:
-    """Calibrate everything that images pass, with as many ``threads`` as a trial has."""
+    examples: Mapping[Passed, TrialConfig], resources: ResourcesSection, say: Callable[[str], None]
+) -> Calibration:
+    """Calibrate everything that images pass on the CPUs or the GPU that a trial has."""
+    device = "cuda" if resources.gpus else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        return Calibration({}, "")
     say(f"calibration: some seconds on {device} for {counted(len(examples), 'network')}")
-    threads = min(threads, os.cpu_count() or 1)
-    return {passed: calibrate(config, device, threads) for passed, config in examples.items()}
+    threads = min(resources.cpus_per_trial, os.cpu_count() or 1)
+    rates = {passed: calibrate(config, device, threads) for passed, config in examples.items()}
+    return Calibration(rates, torch.cuda.get_device_name() if device == "cuda" else device)
 
 
 def calibrate(config: TrialConfig, device: str, threads: int) -> Rates:

@@ -4,18 +4,16 @@ Nothing is written to the folder of runs; images are decoded into their cache.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-
-import torch
 
 from harness.experiment.config import Experiment
 from harness.journal.protocol_identity import protocol_hash
 from harness.options import Options
 from harness.search.plan import Plan, fixed_trainings
 from harness.search.warm_start import warm_start
-from harness.session.calibration import Rates, Spread, calibrate_all, hours
+from harness.session.calibration import Calibration, Spread, calibrate_all, hours
 from harness.session.checks import check_folders, check_tracking, device_of_run, notes_of_search
 from harness.session.disk import DiskItem, disk_needs
 from harness.session.sizes import SearchSize, data_sizes, size_of_search
@@ -26,7 +24,7 @@ from harness.session.stage_costs import (
     stages_given,
     stages_of_search,
 )
-from harness.session.trial_costs import Case, Passed, TrialCosts
+from harness.session.trial_costs import Case, TrialCosts
 from saat.errors import InputError
 
 
@@ -38,16 +36,15 @@ class DryRun:
     plan: Plan
     size: SearchSize | None  # of a search
     stages: Sequence[Stage]  # in order
-    device: str  # ``cpu``, or a GPU's name; empty where the run asks for one and none is here
     measured_s: float  # what measuring took
-    rates: Mapping[Passed, Rates]  # seconds a forward pass; empty without a device
+    calibration: Calibration
     at_once: int | None  # trials at once here; None on a cluster that was not asked
     disk: Sequence[DiskItem]  # what would be written
     notes: Sequence[str]  # what else to know, in sentences
 
     def hours(self, *costs: Costs) -> Spread | None:
         """Device-hours of all these costs; None without a device."""
-        return hours(costs, self.rates)
+        return hours(costs, self.calibration.rates)
 
     def total_hours(self, case: Case = "expected") -> Spread | None:
         """Device-hours of all stages."""
@@ -101,18 +98,14 @@ def dry_run(
         configs = [training.config for training in fixed_trainings(experiment, plan)]
     if costs.learning:
         notes.append(f"not counted: what {', '.join(costs.learning)} learn before they attack")
-    device = "cuda" if experiment.resources.gpus else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        device = ""
+    began = time.monotonic()
+    calibration = calibrate_all(costs.examples, experiment.resources, say)
+    measured_s = time.monotonic() - began
+    if not calibration.device:
         notes.append(
             f"resources.gpus_per_trial: {experiment.resources.gpus_per_trial}: no GPU that torch "
             "can use is here, so F alone, and no hours"
         )
-    began = time.monotonic()
-    threads, rates = experiment.resources.cpus_per_trial, dict[Passed, Rates]()
-    if device:
-        rates = calibrate_all(costs.examples, device, threads, say)
-    measured_s = time.monotonic() - began
     at_once, refused = _slots_here(experiment, options)
     if refused:
         notes.append(f"saat {plan} would refuse it on this machine: {refused}")
@@ -121,9 +114,8 @@ def dry_run(
         plan,
         size,
         stages,
-        torch.cuda.get_device_name() if device == "cuda" else device,
         measured_s,
-        rates,
+        calibration,
         at_once,
         disk_needs(experiment, configs, stages, sizes, at_once or 1, options),
         notes,

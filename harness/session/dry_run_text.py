@@ -99,8 +99,8 @@ def _hours(found: DryRun) -> list[str]:
     if hours is not None:
         lines.append(
             f"About {_median(hours)} device-hours; {_number(hours[0])} to {_number(hours[2])} by "
-            f"the spread of the measurement ({found.measured_s:.0f} s on {found.device}, networks "
-            "alone)."
+            f"the spread of the measurement ({found.measured_s:.0f} s on "
+            f"{found.calibration.device}, networks alone)."
         )
     if wall is not None:
         at_once = counted(found.at_once or 0, "trial")
@@ -153,7 +153,7 @@ def as_json(found: DryRun) -> dict[str, Any]:
     return {
         "experiment": found.experiment.name,
         "plan": found.plan,
-        "device": found.device or None,
+        "device": found.calibration.device or None,
         "trials": None
         if size is None
         else {"explore": size.explored, "confirm": size.confirmed * found.experiment.confirm.seeds},
