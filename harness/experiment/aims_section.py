@@ -1,10 +1,9 @@
 """What an experiment file may say of its aims: objectives, constraints, prior and preference."""
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, create_model
 
 from harness.experiment.section import SHOWN, Number, Section, collecting, parse_number, parsed
 from harness.experiment.space import Value
@@ -81,26 +80,19 @@ def _objective(key: Any, given: Any) -> str | dict[str, float]:
                 "of use"
             )
         return word
-    reference = _number(f"{key}.{word}", given[word], metric)
-    if reference == (0.0 if metric.unit is Unit.SECONDS else metric.best):
-        raise InputError(f"{key}.{word}: {reference:g}: no result is better than that")
-    return {word: reference}
+    reference = _limit(key, word, given, metric)
+    if reference[word] == (0.0 if metric.unit is Unit.SECONDS else metric.best):
+        raise InputError(f"{key}.{word}: {reference[word]:g}: no result is better than that")
+    return reference
 
 
-def _number(where: str, given: Any, metric: Metric) -> float:
-    """A finite number that the metric can be."""
-    value = parse_number(given)
-    shown = one_line(repr(given), SHOWN)
-    if type(value) not in (int, float):
-        raise InputError(f"{where}: {shown}: a number")
-    if not math.isfinite(value):
-        raise InputError(f"{where}: {shown}: a finite number")
-    lower = -1 if metric.unit is Unit.DIFFERENCE else -math.inf if metric.unit is Unit.NUMBER else 0
-    upper = 1 if metric.unit in (Unit.FRACTION, Unit.DIFFERENCE) else math.inf
-    if not lower <= value <= upper:
-        allowed = f"at least {lower:g}" if value < lower else f"at most {upper:g}"
-        raise InputError(f"{where}: {shown}: {allowed}")
-    return float(value)
+def _limit(key: str, word: str, given: Mapping[Any, Any], metric: Metric) -> dict[str, float]:
+    """``{word: x}`` with a finite number that the metric can be."""
+    least = {Unit.DIFFERENCE: -1, Unit.NUMBER: None}.get(metric.unit, 0)
+    most = 1 if metric.unit in (Unit.FRACTION, Unit.DIFFERENCE) else None
+    number: Any = (Annotated[Number, Field(ge=least, le=most)], ...)
+    limit = create_model("Limit", __base__=Section, **{word: number})
+    return parsed(limit, given, key).model_dump()
 
 
 def _bound(key: str, given: Mapping[Any, Any], metric: Metric) -> dict[str, float]:
@@ -111,11 +103,9 @@ def _bound(key: str, given: Mapping[Any, Any], metric: Metric) -> dict[str, floa
         for other in given
         if other != word
     ]
-    if not given:
-        faults = [f"{key}: {word}: missing"]
     if faults:
         raise InputError(*faults)
-    return {word: _number(f"{key}.{word}", given[word], metric)}
+    return _limit(key, word, given, metric)
 
 
 def _constraint(key: Any, given: Any) -> dict[str, float]:

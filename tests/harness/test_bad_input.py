@@ -327,7 +327,7 @@ FILES: list[tuple[dict[Any, Any], tuple[str, ...]]] = [
     ({"constraints": T_MAP_BOUND}, ("constraints.val/target_map: no attack",)),
     ({"constraints": {"val/code_length": {"at_least": 16}}}, ("at_least: at_most, because",)),
     ({"constraints": {"val/code_length": {"at_most": -1}}}, ("at_most: -1: at least 0",)),
-    ({"constraints": {"val/code_length": {}}}, ("constraints.val/code_length: at_most: missing",)),
+    ({"constraints": {"val/code_length": {}}}, ("constraints.val/code_length.at_most: missing",)),
     ({"search.prior": "papre"}, ("search.prior: 'papre': paper, none", "did you mean paper?")),
     ({"search.prior": 1}, ("search.prior: 1: paper, none, or guesses",)),
     (
