@@ -1,10 +1,10 @@
 """A dry run of tables and figures, in words and as JSON."""
 
-import textwrap
 from typing import Any
 
 from harness.reproduce.costs import Cost, DryRun
 from harness.session.calibration import spread_content
+from harness.session.wording import rounded, wrapped
 
 _WIDTH = 80
 
@@ -26,14 +26,7 @@ def as_text(found: DryRun) -> str:
             f"About {_time(hours[1])} of one device, {_time(hours[0])} to {_time(hours[2])} by the "
             f"spread of the measurement ({found.calibration.device}, networks alone)."
         )
-    wrapped = [part for line in [*lines, *found.notes] for part in _wrapped(line)]
-    return "\n".join(wrapped)
-
-
-def _wrapped(line: str) -> list[str]:
-    """Sentences in several lines; rows of the table as they are."""
-    is_row = "  " in line
-    return [line] if is_row or not line else textwrap.wrap(line, _WIDTH, subsequent_indent="  ")
+    return wrapped([*lines, *found.notes])
 
 
 def _header(first: str) -> str:
@@ -45,16 +38,12 @@ def _row(name: str, cost: Cost, found: DryRun) -> str:
     time = "–" if hours is None else _time(hours[1])
     return (
         f"{name:34}{cost.pretrained:>10}{cost.trained:>8}{cost.attacks:>8}"
-        f"{_number(cost.passes / 1e6):>10}{time:>10}"
+        f"{rounded(cost.passes / 1e6):>10}{time:>10}"
     )
 
 
 def _time(hours: float) -> str:
-    return f"{_number(hours)} h" if hours >= 1 else f"{_number(60 * hours)} min"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{rounded(hours)} h" if hours >= 1 else f"{rounded(60 * hours)} min"
 
 
 def as_json(found: DryRun) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """A dry run in words and as JSON."""
 
-import textwrap
 from itertools import groupby
 from typing import Any
 
@@ -12,6 +11,7 @@ from harness.session.disk import spaces
 from harness.session.dry_run import DryRun
 from harness.session.sizes import SearchSize
 from harness.session.trial_costs import CASES
+from harness.session.wording import rounded, wrapped
 from saat.wording import counted
 
 
@@ -21,10 +21,7 @@ def as_text(found: DryRun) -> str:
     if found.size is not None:
         lines += _described(found.experiment, found.size)
     lines += ["", *_table(found), "", *_hours(found), *_disk(found), *found.notes]
-    wrapper = textwrap.TextWrapper(
-        80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-    )
-    return "\n".join(map(wrapper.fill, lines))
+    return wrapped(lines)
 
 
 def _described(experiment: Experiment, size: SearchSize) -> list[str]:
@@ -68,10 +65,10 @@ def _table(found: DryRun) -> list[str]:
                 share = own[1] / hours[1]
             often = counted(round(stage.count), stage.unit)
             lines.append(
-                _row(f"  {stage.name}", often, _number(passes / 1e6), _median(own), f"{share:.0%}")
+                _row(f"  {stage.name}", often, rounded(passes / 1e6), _median(own), f"{share:.0%}")
             )
     lines.append("-" * 74)
-    lines.append(_row("total", "", _number(total / 1e6), _median(hours), "100%"))
+    lines.append(_row("total", "", rounded(total / 1e6), _median(hours), "100%"))
     return [
         *lines,
         "F: a forward pass of one image. An input gradient counts 2, a training step 3.",
@@ -79,18 +76,11 @@ def _table(found: DryRun) -> list[str]:
 
 
 def _median(hours: Spread | None) -> str:
-    return "–" if hours is None else _number(hours[1])
+    return "–" if hours is None else rounded(hours[1])
 
 
 def _row(name: str, often: str, passes: str, hours: str, share: str) -> str:
     return f"{name:25}{often:>13}{passes:>13}{hours:>15}{share:>8}".rstrip()
-
-
-def _number(value: float) -> str:
-    """Three digits, and no exponent."""
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.3g}" if value >= 0.001 or not value else "< 0.001"
 
 
 def _hours(found: DryRun) -> list[str]:
@@ -98,16 +88,16 @@ def _hours(found: DryRun) -> list[str]:
     hours, wall = found.total_hours(), found.wall_hours
     if hours is not None:
         lines.append(
-            f"About {_median(hours)} device-hours; {_number(hours[0])} to {_number(hours[2])} by "
+            f"About {_median(hours)} device-hours; {rounded(hours[0])} to {rounded(hours[2])} by "
             f"the spread of the measurement ({found.measured_s:.0f} s on "
             f"{found.calibration.device}, networks alone)."
         )
     if wall is not None:
         at_once = counted(found.at_once or 0, "trial")
-        lines.append(f"By the clock about {_number(wall)} hours with {at_once} at once here.")
+        lines.append(f"By the clock about {rounded(wall)} hours with {at_once} at once here.")
     least, most = (sum(s.passes(case) for s in found.stages) for case in ("least", "most"))
     if least != most:
-        bounds = f"Bounds: {_number(least / 1e6)} to {_number(most / 1e6)} million F"
+        bounds = f"Bounds: {rounded(least / 1e6)} to {rounded(most / 1e6)} million F"
         if hours is not None:
             low, high = (_median(found.total_hours(case)) for case in ("least", "most"))
             bounds += f", {low} to {high} device-hours"

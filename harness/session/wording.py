@@ -1,6 +1,7 @@
 """How settings and values of metrics are written in a terminal."""
 
 import math
+import textwrap
 from collections.abc import Iterable, Sequence
 
 from reports.wording import MISSING, parameter_symbol, parameter_value
@@ -14,6 +15,21 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     return [
         "  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=False)).rstrip() for row in rows
     ]
+
+
+def wrapped(lines: Iterable[str]) -> str:
+    """Lines as one text, in which none but a very long word is wider than 80 columns."""
+    wrapper = textwrap.TextWrapper(
+        80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(map(wrapper.fill, lines))
+
+
+def rounded(value: float) -> str:
+    """Three digits, and no exponent."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if value >= 0.001 or not value else "< 0.001"
 
 
 def short_label(name: str) -> str:
