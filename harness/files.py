@@ -1,6 +1,7 @@
 """Small files, replaced as a whole; folders that are checked before anything is written there."""
 
 import json
+import os
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
@@ -27,7 +28,8 @@ def existing_parent(folder: Path, option: str = "") -> Path:
     The line begins with the ``option`` by which the folder was given.
     """
     absolute = folder.absolute()
-    existing = next(path for path in (absolute, *absolute.parents) if _exists(path))
+    # Path.exists raises for names that are too long, and in folders that may not be looked into.
+    existing = next(p for p in (absolute, *absolute.parents) if os.path.exists(p))  # noqa: PTH110
     if not existing.is_dir():
         raise InputError(f"{option} {folder}: {existing} is not a folder".lstrip())
     return existing
@@ -42,13 +44,6 @@ def writable_parent(folder: Path, option: str = "") -> Path:
         fault = f"{option} {folder}: {existing} is not writable ({error.strerror})"
         raise InputError(fault.lstrip()) from None
     return existing
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # a name that is too long, or a folder that may not be looked into
-        return False
 
 
 def check_output(folder: Path, own: Collection[str]) -> None:
