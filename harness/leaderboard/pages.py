@@ -40,7 +40,8 @@ def write_pages(folder: Path) -> list[Path]:
     boards = boards_of(read_entries(folder))
     writable_parent(folder, "--into")
     contents = {folder / board.name: (board_page(board), [board]) for board in boards}
-    contents = {folder: (_index_page(boards), boards), **contents}
+    index = _rendered("leaderboard_index.html.j2", boards=boards)
+    contents = {folder: (index, boards), **contents}
     for where, (page, shown) in contents.items():
         table = board_table(shown)
         write_text(where / "index.html", page)
@@ -52,11 +53,6 @@ def write_pages(folder: Path) -> list[Path]:
 def board_page(board: Board) -> str:
     """The page of one protocol."""
     return _rendered("leaderboard.html.j2", board=board, note=NOTE)
-
-
-def _index_page(boards: Sequence[Board]) -> str:
-    """The page that leads to those of all protocols."""
-    return _rendered("leaderboard_index.html.j2", boards=boards)
 
 
 def _rendered(template: str, **values: Any) -> str:
