@@ -1,6 +1,6 @@
 """The trainings of a run that no sampler suggests, and how many trials it will have."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Literal, NamedTuple
 
 from harness.experiment.config import Experiment, TrialConfig
@@ -76,18 +76,19 @@ class PlannedTrials(NamedTuple):
 
 
 def planned_trials(
-    experiment: Experiment, plan: Plan, state: SearchState, defaults: int
+    experiment: Experiment, plan: Plan, state: SearchState, published: Collection[str]
 ) -> PlannedTrials:
     """The number of trials that a run will have, as far as it is known now.
 
-    ``defaults`` is the number of published settings that are trained. Those that an earlier search
-    trained are left out.
+    ``published`` are the hashes of the published settings, of which those that an earlier search
+    trained do not run again.
     """
     if plan != "search":
         return PlannedTrials(0, sum(1 for _ in fixed_trainings(experiment, plan)))
     explored = len(state.of_phase("explore"))
     if state.recommended is not None:
         return PlannedTrials(explored, sum(1 for _ in confirmations(experiment, state)))
+    defaults = len(set(published) - {record.config_hash for record in state.warm.values()})
     samples = experiment.planned_samples
     if state.stopped_exploring:
         candidates = sum(record.spec.role == "sampled" for record in state.known())

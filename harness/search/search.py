@@ -111,13 +111,7 @@ class Search:
 
     def planned(self) -> PlannedTrials:
         """How many trials the search will have, as far as it is known now."""
-        warm = {record.config_hash for record in self.state.warm.values()}
-        defaults = len(self._defaults.keys() - warm)
-        return planned_trials(self.experiment, self._plan, self.state, defaults)
-
-    def planned_trials(self) -> int:
-        """The number of all of them."""
-        return sum(self.planned())
+        return planned_trials(self.experiment, self._plan, self.state, self._defaults)
 
     def on_epoch(self, trial_id: str, report: EpochReport) -> bool:
         """Record a finished epoch; returns whether the trial must stop.

@@ -113,7 +113,7 @@ class Progress:
     def _overall(self) -> str:
         """Progress of the whole search, in words."""
         done = len(self._search.state.ended())
-        total = max(done, self._search.planned_trials())
+        total = max(done, sum(self._search.planned()))
         left = self._progressed().left
         said = "no estimate yet" if left is None else f"about {duration(left.seconds)} left"
         if left is not None and left.seconds:
@@ -145,7 +145,7 @@ class Progress:
             state,
             front,
             volume,
-            self._search.planned_trials(),
+            sum(self._search.planned()),
             self._progressed(),
             time.monotonic() - self._started,
             self._doing,

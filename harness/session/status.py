@@ -89,13 +89,11 @@ def _setting(experiment: Experiment, record: TrialRecord) -> dict[str, Any]:
 
 def _left(experiment: Experiment, started: Event, state: SearchState) -> TimeLeft | None:
     """The time left with as many trials at once as run now."""
-    plan = started.get("plan", "search")
-    defaults = 0
+    plan, published = started.get("plan", "search"), set[str]()
     if plan == "search":
         fingerprint = started["data_fingerprint"]
         published = {config_hash(config, fingerprint) for config in published_configs(experiment)}
-        defaults = len(published - {record.config_hash for record in state.warm.values()})
-    planned = planned_trials(experiment, plan, state, defaults)
+    planned = planned_trials(experiment, plan, state, published)
     at_once = max(1, len(state.running()))
     return progressed(state, planned, work_of(started), at_once).left
 

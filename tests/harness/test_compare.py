@@ -31,7 +31,7 @@ def test_every_setting_is_trained_under_every_seed_seed_by_seed(tmp_path: Path) 
     ]
     assert {r.spec.phase for r in records} == {"train"}
     assert {r.status for r in records} == {"completed"}
-    assert search.planned_trials() == 6
+    assert sum(search.planned()) == 6
     assert records[2].spec.config.dump()["defense"]["eps"] == 16 / 255
     assert records[0].spec.config.dump()["defense"] == {"method": "none"}
 

@@ -307,6 +307,6 @@ def test_a_running_trial_is_taken_up_before_a_new_one_and_its_old_epochs_count_o
 def test_the_planned_number_of_trials_is_the_number_there_will_be(tmp_path: Path) -> None:
     searched = experiment(space={"defense.lambda": {"float": [0.1, 10.0], "log": True}})
     search = open_search(tmp_path, searched)
-    planned = search.planned_trials()
+    planned = sum(search.planned())
     drive(search)
-    assert planned == len(search.state.trials) == search.planned_trials()
+    assert planned == len(search.state.trials) == sum(search.planned())

@@ -204,4 +204,4 @@ def test_progress_status_and_the_planned_number_tell(
     log = io.StringIO()
     Progress(search, Console(file=log)).handle(event)
     assert log.getvalue() == f"exploring stops, {reason}\n"
-    assert search.planned_trials() == len(search.state.trials)
+    assert sum(search.planned()) == len(search.state.trials)
