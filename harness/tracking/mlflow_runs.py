@@ -202,7 +202,7 @@ class MlflowRuns:
         )
 
     def _log_progress(self, event: Event, state: SearchState) -> None:
-        record, kind = state.trials[event["trial_id"]], event["event"]
+        record, kind, when = state.trials[event["trial_id"]], event["event"], event["time"]
         run_id = self._child(record)
         step = int(event.get("epoch") or event.get("epochs") or len(record.epochs))
         final = metrics_of(event) if kind == "completed" else {}
@@ -210,43 +210,35 @@ class MlflowRuns:
         metrics |= tracked_values.event_metrics(self._experiment.aims, event)
         if kind == "epoch":
             metrics |= tracked_values.best_so_far(self._experiment.aims, record, step)
-        self._log_metrics(run_id, event, metrics, step)
+        self._log_metrics(run_id, when, metrics, step)
         if kind != "failed" or not record.epochs:  # its last epoch has logged the cost
             # One step more than the last epoch's: the re-attack costs as well.
             costs = {"cost_s": record.cost_s}
-            self._log_metrics(run_id, event, costs, step + (kind == "completed"))
+            self._log_metrics(run_id, when, costs, step + (kind == "completed"))
         if kind == "completed" and record.spec.phase == "explore":
             aims = self._experiment.aims
             front = float(len(front_of(aims, state)))
             growth = {"hypervolume": explored_hypervolume(aims, state), "front_size": front}
             done = sum(r.status == "completed" for r in state.of_phase("explore"))
-            self._log_metrics(self._runs[PARENT], event, growth, done)
+            self._log_metrics(self._runs[PARENT], when, growth, done)
             edges = tracked_values.space_edges_tag(self._experiment, state)
             self._client.set_tag(self._runs[PARENT], "saat.space_edges", edges)
         if kind != "epoch" or event.get("stop_reason"):
             stages = {f"seconds/{name}": seconds for name, seconds in record.stages.items()}
-            self._log_metrics(run_id, event, stages, step)
+            self._log_metrics(run_id, when, stages, step)
             self._end(run_id, record)
 
-    def _log_metrics(self, run_id: str, event: Event, metrics: dict[str, float], step: int) -> None:
-        """Log metrics with the time of their event.
+    def _log_metrics(
+        self, run_id: str, when: float, metrics: dict[str, float], step: int, **model: str
+    ) -> None:
+        """Log metrics with the UNIX time of their event, and of a ``model`` if they are its own.
 
         MLflow keeps a value once for each name, step and time, so an event may be delivered twice.
         """
         from mlflow.entities import Metric
 
-        stamp = int(1000 * event["time"])
-        batch = [Metric(name, value, stamp, step) for name, value in metrics.items()]
-        self._client.log_batch(run_id, metrics=batch)
-
-    def _log_model_metrics(self, run_id: str, model_id: str, record: TrialRecord) -> None:
-        """Repeat a trial's final numbers as those of its model."""
-        from mlflow.entities import Metric
-
-        found = tracked_values.headline(self._experiment, record.metrics)
-        when, step = int(1000 * record.finished_at), len(record.epochs)
-        data = origin.dataset_names(self._tags)
-        batch = [Metric(k, v, when, step, model_id, **data) for k, v in found.items()]
+        stamp = int(1000 * when)
+        batch = [Metric(name, value, stamp, step, **model) for name, value in metrics.items()]
         self._client.log_batch(run_id, metrics=batch)
 
     def _end(self, run_id: str, record: TrialRecord) -> None:
@@ -270,7 +262,10 @@ class MlflowRuns:
             model_id = log_network(
                 self._client, self._experiment_id, run_id, record, folder / _WEIGHTS
             )
-            self._log_model_metrics(run_id, model_id, record)
+            # A trial's final numbers are those of its model, too.
+            found = tracked_values.headline(self._experiment, record.metrics)
+            of_model = {"model_id": model_id, **origin.dataset_names(self._tags)}
+            self._log_metrics(run_id, record.finished_at, found, len(record.epochs), **of_model)
 
     def _finish(self, state: SearchState) -> None:
         parent = self._runs[PARENT]
