@@ -55,8 +55,9 @@ def parse_yaml(text: str, scale: int = 1) -> Any:
         InputError: no YAML, or more than a file may have, with the number of the line in ``text``.
     """
     try:
-        node = _Composer(text).get_single_node()
-        return None if node is None else _Values(scale * _MOST_VALUES).of(node)
+        most = scale * _MOST_VALUES
+        node = _Composer(text, most).get_single_node()
+        return None if node is None else _Values(most).of(node)
     except InputError:
         raise
     except yaml.MarkedYAMLError as error:
@@ -69,7 +70,9 @@ def parse_yaml(text: str, scale: int = 1) -> Any:
 class _Composer(yaml.SafeLoader):
     """Composes nodes that were given no tags; every level is a few calls deeper."""
 
-    level = 0
+    def __init__(self, text: str, most: int) -> None:
+        super().__init__(text)
+        self._most, self._nodes, self._level = most, 0, 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event = self.peek_event()
@@ -77,10 +80,11 @@ class _Composer(yaml.SafeLoader):
         if tag is not None:
             shown = one_line(tag, 40)
             raise _problem(event.start_mark, f"the tag {shown}: write the value without a tag")
-        _check_level(self.level, event.start_mark)
-        self.level += 1
+        self._nodes += 1  # half of them may be keys
+        _check(self._nodes // 2, self._most, self._level, event.start_mark)
+        self._level += 1
         node = super().compose_node(parent, index)
-        self.level -= 1
+        self._level -= 1
         return node
 
 
@@ -88,13 +92,11 @@ class _Values:
     """Makes values of nodes; an alias is the node that it stands for, and counts like it."""
 
     def __init__(self, most: int) -> None:
-        self._most = self._left = most
+        self._most, self._count = most, 0
 
     def of(self, node: yaml.Node, level: int = 0) -> Any:
-        _check_level(level, node.start_mark)
-        self._left -= 1
-        if self._left < 0:
-            raise _problem(node.start_mark, f"more than {self._most} values")
+        self._count += 1
+        _check(self._count, self._most, level, node.start_mark)
         if isinstance(node, yaml.SequenceNode):
             return [self.of(item, level + 1) for item in node.value]
         if isinstance(node, yaml.MappingNode):
@@ -111,7 +113,9 @@ class _Values:
         return dict(found.values())
 
 
-def _check_level(level: int, mark: Any) -> None:
+def _check(count: int, most: int, level: int, mark: Any) -> None:
+    if count > most:
+        raise _problem(mark, f"more than {most} values")
     if level > _MOST_LEVELS:
         raise _problem(mark, f"nested more than {_MOST_LEVELS} deep")
 
