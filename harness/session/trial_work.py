@@ -16,22 +16,16 @@ def trial_work(experiment: Experiment, cache_dir: str | None, known: set[str]) -
     Settings whose hashes are ``known`` do not run again. The data have been decoded before.
     """
     sizes = data_sizes(experiment, cache_dir, lambda _: None)
-    size, costs = (
-        size_of_search(experiment, sizes.fingerprint, known),
-        TrialCosts(experiment, sizes),
-    )
+    size = size_of_search(experiment, sizes.fingerprint, known)
+    costs = TrialCosts(experiment, sizes)
     totals = {"explore": 0.0, "confirm": 0.0}
     for stage in stages_of_search(experiment, size, costs):
         totals[stage.phase] += stage.passes()
     published = [
-        (
-            costs.training(config, 1, config.epochs)
-            + costs.validation(config) * config.epochs
-            + costs.reattack
-        ).passes
+        costs.training(config, 1, config.epochs) + costs.validation(config) * config.epochs
         for config in published_configs(experiment)
     ]
-    default = fmean(published) if published else 0.0
+    default = fmean((work + costs.reattack).passes for work in published) if published else 0.0
     sampled = (totals["explore"] - default * size.defaults) / max(1, size.sampled)
     confirm = totals["confirm"] / max(1, size.confirmed * experiment.confirm.seeds)
     found = {"default": default, "sampled": sampled, "confirm": confirm}
