@@ -74,6 +74,8 @@ class ProsGAN(GeneratorAttack, PrototypeAttack):
 
     name = "prosgan"
     fooling = 1.0
+    network_kind = LabelledPrototypeNet
+    stream = "prosgan prototypes"
 
     @property
     def steps_before(self) -> int:
@@ -82,8 +84,7 @@ class ProsGAN(GeneratorAttack, PrototypeAttack):
 
     def aimed(self, knowledge: Knowledge, seed: int, progress: Progress) -> Self:
         """The attack with its prototype network."""
-        net, stream = LabelledPrototypeNet, "prosgan prototypes"
-        return self._with_prototypes(net, stream, knowledge, seed, progress)
+        return self._with_prototypes(knowledge, seed, progress)
 
     def describe(self, labels: Tensor) -> Tensor:
         """The 512 features of the prototype network."""

@@ -1,7 +1,7 @@
 """THA (Wang et al., SIGIR 2021), and the prototype network that it shares with ProS-GAN."""
 
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import ClassVar, Self
 
 from torch import Tensor, nn
 
@@ -29,23 +29,14 @@ class PrototypeAttack(Attack):
     prototypes: PrototypeNet | None = field(default=None, repr=False, compare=False)
 
     targeted = True
+    network_kind: ClassVar[type[PrototypeNet]] = PrototypeNet
+    stream: ClassVar[str]  # names the draws of its first weights
 
-    def _with_prototypes(
-        self,
-        kind: type[PrototypeNet],
-        stream: str,
-        knowledge: Knowledge,
-        seed: int,
-        progress: Progress | None,
-    ) -> Self:
-        """The attack with a network of ``kind``, trained on the database's label vectors.
-
-        ``stream`` names the draws of its first weights; ``progress`` is called with updates done
-        and in all.
-        """
+    def _with_prototypes(self, knowledge: Knowledge, seed: int, progress: Progress | None) -> Self:
+        """The attack with its network, trained on the database's label vectors."""
         codes, labels = knowledge.train_codes.float(), knowledge.train_labels.float()
-        with drawing_from(stream, seed):
-            net = kind(labels.shape[1], codes.shape[1]).to(codes.device)
+        with drawing_from(self.stream, seed):
+            net = self.network_kind(labels.shape[1], codes.shape[1]).to(codes.device)
         train_prototypes(
             net,
             target_vectors(knowledge.database_labels),
@@ -72,6 +63,8 @@ class THA(PrototypeAttack, PGDAttack):
     ``step_size`` null is 1/255, or more where so few steps would not fill the ball.
     """
 
+    stream = "tha"
+
     def fit(
         self,
         network: nn.Module,
@@ -82,4 +75,4 @@ class THA(PrototypeAttack, PGDAttack):
         progress: Progress | None = None,
     ) -> Self:
         """Train the prototype network; images are not looked at."""
-        return self._with_prototypes(PrototypeNet, "tha", knowledge, seed, progress)
+        return self._with_prototypes(knowledge, seed, progress)
