@@ -111,26 +111,3 @@ markWide();
 window.addEventListener("resize", markWide);
 // A table in a closed box has no width.
 for (const box of document.querySelectorAll("details")) box.addEventListener("toggle", markWide);
-
-for (const button of document.querySelectorAll("table.sortable th button")) {
-  button.addEventListener("click", () => {
-    const header = button.closest("th");
-    const body = header.closest("table").tBodies[0];
-    const column = header.cellIndex;
-    const descending = header.getAttribute("aria-sort") === "ascending";
-    for (const other of header.parentNode.children) other.removeAttribute("aria-sort");
-    header.setAttribute("aria-sort", descending ? "descending" : "ascending");
-    const key = (row) => row.cells[column].textContent.trim();
-    // A number may be followed by its spread or by /255, but "0a1b-explore-0" is a name.
-    const number = (text) => (/^-?[\d.]+(e[-+]?\d+)?([\s/]|$)/.test(text) ? parseFloat(text) : NaN);
-    const compare = (a, b) => {
-      const [x, y] = [key(a), key(b)];
-      const [m, n] = [number(x), number(y)];
-      // Missing values stay last in either direction.
-      if (x === "–" || y === "–") return (x === "–") - (y === "–");
-      const order = Number.isNaN(m) || Number.isNaN(n) ? x.localeCompare(y) : m - n;
-      return descending ? -order : order;
-    };
-    body.append(...[...body.rows].sort(compare));
-  });
-}
