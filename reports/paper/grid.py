@@ -1,14 +1,14 @@
-"""A table as rows of text, from which Markdown and HTML are made."""
+"""A table in Markdown: our numbers beside the paper's."""
 
+import html
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from reports.paper.cells import PERCEPTIBILITY, TARGETED, THEORY
 from reports.paper.declared import Item
-from reports.paper.entries import Entry, Reference, entries, references
+from reports.paper.entries import Entry, Reference, references
 from reports.paper.measured import Measured
 from reports.wording import MISSING
 
@@ -35,30 +35,7 @@ LABELS: Mapping[str, Mapping[Any, str]] = {
     "iterations": {THEORY: "theory"},
 }
 _HEADERS = {"defense": "Defense", "attack": "Attack", "iterations": "Iterations", "measure": ""}
-
-
-@dataclass(frozen=True)
-class GridCell:
-    """A number as text: ours, the paper's, their difference, numbers of footnotes."""
-
-    ours: str
-    paper: str = ""
-    difference: str = ""
-    verdict: str = ""
-    notes: Sequence[int] = ()
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table: headers, rows of leading texts and cells, footnotes in their order.
-
-    ``is_reference`` tells rows of ours alone, beside which robust numbers are read.
-    """
-
-    leading: Sequence[str]
-    columns: Sequence[str]
-    rows: Sequence[tuple[Sequence[str], Sequence[GridCell], bool]]
-    notes: Sequence[str] = field(default_factory=list)
+_MARKS = {"within": " =", "outside": " ≠", "": ""}
 
 
 def label(axis: str, value: Any) -> str:
@@ -68,28 +45,28 @@ def label(axis: str, value: Any) -> str:
     return LABELS.get(axis, {}).get(value, str(value))
 
 
-def grid(item: Item, measured: Measured) -> Grid:
-    """The table of ours beside the paper's."""
-    found, notes = entries(item, measured), dict[str, int]()
-    rows: dict[tuple[Any, ...], list[Entry]] = {}
-    columns: dict[str, None] = {}
+def markdown_table(item: Item, measured: Measured, found: Sequence[Entry]) -> list[str]:
+    """Lines of the table of all ``found`` numbers, a blank line, and its numbered footnotes.
+
+    Below them come rows of ours alone, beside which robust numbers are read.
+    """
+    notes: dict[str, int] = {}
+    by_row: dict[tuple[Any, ...], list[Entry]] = {}
     for entry in found:
-        rows.setdefault(tuple(entry.row.items()), []).append(entry)
-        columns[" ".join(label(*pair) for pair in entry.column.items())] = None
-    lines: list[tuple[Sequence[str], Sequence[GridCell], bool]] = [
-        (
-            _leading(dict(row), of_row[0]),
-            [_cell(e, notes, measured.left_out(e.cell.setting)) for e in of_row],
-            False,
-        )
-        for row, of_row in rows.items()
-    ]
-    for reference in references(item, measured):
-        cells = [GridCell(_number(value.number)) for value in reference.values]
-        lines.append((_reference_leading(item, reference), cells, True))
+        by_row.setdefault(tuple(entry.row.items()), []).append(entry)
+    columns = dict.fromkeys(" ".join(label(*pair) for pair in e.column.items()) for e in found)
     leading = [_HEADERS[axis] for axis in item.rows]
     leading += [] if "measure" in item.rows else ["Metric"]
-    return Grid(leading, list(columns), lines, list(notes))
+    rows = [[*leading, *columns], ["---"] * len(leading) + ["---:"] * len(columns)]
+    for row, of_row in by_row.items():
+        cells = [_cell(e, notes, measured.left_out(e.cell.setting)) for e in of_row]
+        rows.append([*_leading(dict(row), of_row[0]), *cells])
+    for reference in references(item, measured):
+        texts = [f"*{text}*" if text else text for text in _reference_leading(item, reference)]
+        rows.append([*texts, *(_number(value.number) for value in reference.values)])
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    footnotes = [f"{number}. {_escaped(note)}" for note, number in notes.items()]
+    return [*lines, "", *footnotes, *([""] if footnotes else [])]
 
 
 def _leading(row: Mapping[str, Any], entry: Entry) -> list[str]:
@@ -104,23 +81,25 @@ def _reference_leading(item: Item, reference: Reference) -> list[str]:
     return [*texts, reference.label, "t-MAP" if "t-MAP" in reference.label else "MAP"]
 
 
-def _cell(entry: Entry, notes: dict[str, int], left_out: str) -> GridCell:
+def _cell(entry: Entry, notes: dict[str, int], left_out: str) -> str:
+    """Ours, the paper's, their difference, and the numbers of footnotes, which it adds."""
     digits = 2 if entry.cell.measure not in PERCEPTIBILITY else 3
+    text = f"**{_number(entry.ours.number, digits)}** / {_number(entry.paper)}"
+    if not np.isnan(entry.difference):
+        text += f" ({entry.difference:+.2f}{_MARKS[entry.verdict]})".replace("-", "−")
     reasons = list(entry.notes)
     if entry.ours.missing and not left_out:  # the page says that once
         reasons.append(f"Ours: {entry.ours.missing}.")
     if entry.ours.collapsed:
         reasons.append("Ours: the model's clean MAP is not above chance, so this says nothing.")
-    numbers = [notes.setdefault(reason, len(notes) + 1) for reason in reasons]
-    difference = "" if np.isnan(entry.difference) else f"{entry.difference:+.2f}"
-    return GridCell(
-        _number(entry.ours.number, digits),
-        _number(entry.paper, 2),
-        difference.replace("-", "−"),
-        entry.verdict,
-        numbers,
-    )
+    numbers = [str(notes.setdefault(reason, len(notes) + 1)) for reason in reasons]
+    return text + (f" <sup>{', '.join(numbers)}</sup>" if numbers else "")
 
 
 def _number(value: float, digits: int = 2) -> str:
     return MISSING if np.isnan(value) else f"{value:.{digits}f}"
+
+
+def _escaped(text: str) -> str:
+    """Text that may come from a run, as it can stand in Markdown."""
+    return html.escape(text, quote=False).translate({ord(c): f"\\{c}" for c in "|*_`[]"})
