@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from saat.atomic_files import replacing
 
@@ -97,13 +97,3 @@ def tensors_under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tenso
     """Inverse of :func:`prefixed`: those whose names begin with the prefix."""
     start = f"{prefix}."
     return {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}
-
-
-def module_tensors(prefix: str, module: nn.Module) -> dict[str, Tensor]:
-    """State of a module as ``prefix.name`` → tensor."""
-    return prefixed(prefix, module.state_dict())
-
-
-def restore_module(prefix: str, module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Inverse of :func:`module_tensors`; every key must be there, with its shape."""
-    module.load_state_dict(tensors_under(prefix, tensors))

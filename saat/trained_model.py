@@ -44,7 +44,7 @@ class TrainedModel:
                 names = deployed.state_dict()
                 deployed.load_state_dict({n: t for n, t in self.tensors.items() if n in names})
             else:
-                tensor_file.restore_module("network", deployed, self.tensors)
+                deployed.load_state_dict(tensor_file.tensors_under("network", self.tensors))
         except InputError as error:
             raise InputError(f"{self.path}: {error}") from None
         except (KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -262,7 +262,7 @@ class Training(ABC):
         """What a checkpoint of this stage holds: the tensors themselves, ``meta`` and the epoch."""
         tensors = tensor_file.prefixed("buffer", self.buffers())
         for name, module in self.modules().items():
-            tensors |= tensor_file.module_tensors(name, module)
+            tensors |= tensor_file.prefixed(name, module.state_dict())
         for number, state in self.optimiser.state_dict()["state"].items():
             values = {name: value for name, value in state.items() if isinstance(value, Tensor)}
             tensors |= tensor_file.prefixed(f"optimiser.{number}", values)
@@ -279,7 +279,7 @@ class Training(ABC):
     def load_state(self, tensors: dict[str, Tensor], meta: Mapping[str, Any]) -> None:
         """Inverse of :meth:`state`."""
         for name, module in self.modules().items():
-            tensor_file.restore_module(name, module, tensors)
+            module.load_state_dict(tensor_file.tensors_under(name, tensors))
         self.load_buffers(tensor_file.tensors_under("buffer", tensors))
         state: dict[int, dict[str, Tensor]] = {}
         for key, tensor in tensor_file.tensors_under("optimiser", tensors).items():

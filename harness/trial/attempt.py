@@ -254,7 +254,7 @@ class TrialAttempt:
             "evaluation": self.context.evaluation.model_dump(),
             "compute": self._computed,
         }
-        tensors = tensor_file.module_tensors("network", self.defended)
+        tensors = tensor_file.prefixed("network", self.defended.state_dict())
         tensor_file.save(self.folder / "model.safetensors", tensors, meta)
 
     def _notes(self, note: str) -> list[str]:

@@ -71,8 +71,8 @@ def fetch_pretrained(
             return found
         built = build(folder, lease.check)
         tensors = {
-            **tensor_file.module_tensors("network", network),
-            **tensor_file.module_tensors("objective", objective),
+            **tensor_file.prefixed("network", network.state_dict()),
+            **tensor_file.prefixed("objective", objective.state_dict()),
         }
         lease.check()
         tensor_file.save(target, tensors, {**asdict(built), "builder": builder})
@@ -87,8 +87,8 @@ def _load(path: Path, network: nn.Module, objective: nn.Module, builder: str) ->
         tensors, meta = tensor_file.load(path)
         seconds = float(meta["seconds"]) if meta["builder"] == builder else 0.0
         found = Pretrained(seconds, str(meta.get("out_of_memory", "")))
-        tensor_file.restore_module("network", network, tensors)
-        tensor_file.restore_module("objective", objective, tensors)
+        network.load_state_dict(tensor_file.tensors_under("network", tensors))
+        objective.load_state_dict(tensor_file.tensors_under("objective", tensors))
     except FileNotFoundError:
         return None
     except (tensor_file.CorruptFile, RuntimeError, KeyError, TypeError, ValueError) as error:

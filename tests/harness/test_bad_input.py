@@ -67,7 +67,7 @@ def _stores(root: Path) -> None:
 def _models(root: Path) -> None:
     config = config_at(tiny(), {}).dump()
     network = build_network("small_cnn", "none", 16, 16, 0)
-    tensors = tensor_file.module_tensors("network", network)
+    tensors = tensor_file.prefixed("network", network.state_dict())
     meta = {
         "setting": config,
         "seed": 0,

@@ -101,8 +101,8 @@ def test_a_model_that_does_not_say_how_it_came_about_is_trained_again(
 ) -> None:
     network, objective = torch.nn.Linear(3, 2), torch.nn.Linear(1, 1)
     tensors = {
-        **tensor_file.module_tensors("network", network),
-        **tensor_file.module_tensors("objective", objective),
+        **tensor_file.prefixed("network", network.state_dict()),
+        **tensor_file.prefixed("objective", objective.state_dict()),
     }
     tensor_file.save(tmp_path / "key" / "model.safetensors", tensors, meta)
     built = Pretrained(3.0)

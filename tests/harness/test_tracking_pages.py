@@ -97,7 +97,9 @@ def write_network(path: Path, config: Any) -> None:
     bare = build_network(model["backbone"], model["weights"], model["bits"], size, seed=0)
     network = defended_network(defense["method"], bare, defense)
     path.parent.mkdir(parents=True, exist_ok=True)
-    tensor_file.save(path, tensor_file.module_tensors("network", network), {"setting": setting})
+    tensor_file.save(
+        path, tensor_file.prefixed("network", network.state_dict()), {"setting": setting}
+    )
 
 
 @pytest.fixture(scope="module")

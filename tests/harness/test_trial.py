@@ -404,7 +404,7 @@ def confirmed(
 def network_of(folder: Path) -> torch.nn.Module:
     tensors, meta = tensor_file.load(folder / "model.safetensors")
     network = build_network("small_cnn", "none", meta["setting"]["model"]["bits"], 16, 99)
-    tensor_file.restore_module("network", network, tensors)
+    network.load_state_dict(tensor_file.tensors_under("network", tensors))
     return network.eval()
 
 

@@ -54,10 +54,11 @@ def test_what_was_saved_comes_back(tmp_path: Path) -> None:
 
 def test_a_module_comes_back_bit_for_bit_in_its_own_memory_format(tmp_path: Path) -> None:
     network = toy.toy_network(seed=1)
-    tensor_file.save(tmp_path / "c", tensor_file.module_tensors("network", network), {})
+    tensor_file.save(tmp_path / "c", tensor_file.prefixed("network", network.state_dict()), {})
     other = toy.toy_network(seed=2)
     assert toy.differences(toy.snapshot(network), toy.snapshot(other))
-    tensor_file.restore_module("network", other, tensor_file.load(tmp_path / "c")[0])
+    loaded, _ = tensor_file.load(tmp_path / "c")
+    other.load_state_dict(tensor_file.tensors_under("network", loaded))
     assert not toy.differences(toy.snapshot(network), toy.snapshot(other))
     strides = [[p.stride() for p in net.parameters()] for net in (network, other)]
     assert strides[0] == strides[1]
@@ -66,19 +67,19 @@ def test_a_module_comes_back_bit_for_bit_in_its_own_memory_format(tmp_path: Path
 def test_modules_with_similar_prefixes_stay_apart() -> None:
     first, second = nn.Linear(2, 2), nn.Linear(2, 2)
     held = {
-        **tensor_file.module_tensors("net", first),
-        **tensor_file.module_tensors("network", second),
+        **tensor_file.prefixed("net", first.state_dict()),
+        **tensor_file.prefixed("network", second.state_dict()),
     }
     copy = nn.Linear(2, 2)
-    tensor_file.restore_module("net", copy, held)
+    copy.load_state_dict(tensor_file.tensors_under("net", held))
     assert torch.equal(copy.weight, first.weight)
 
 
 def test_a_missing_tensor_is_not_passed_over() -> None:
-    held = tensor_file.module_tensors("net", nn.Linear(2, 2))
+    held = tensor_file.prefixed("net", nn.Linear(2, 2).state_dict())
     del held["net.bias"]
     with pytest.raises(RuntimeError, match="bias"):
-        tensor_file.restore_module("net", nn.Linear(2, 2), held)
+        nn.Linear(2, 2).load_state_dict(tensor_file.tensors_under("net", held))
 
 
 def test_parameters_with_gradient_are_saved_without_it(tmp_path: Path) -> None:

@@ -151,8 +151,8 @@ def test_a_compiled_network_has_the_features_gradients_and_names_of_the_plain_on
     for found, other in zip(feature_gradient(network, images), expected, strict=True):
         torch.testing.assert_close(found, other, rtol=1e-4, atol=1e-5)
     assert list(network.state_dict()) == list(plain.state_dict())
-    stored = tensor_file.module_tensors("network", network)
-    assert stored.keys() == tensor_file.module_tensors("network", plain).keys()
+    stored = tensor_file.prefixed("network", network.state_dict())
+    assert stored.keys() == tensor_file.prefixed("network", plain.state_dict()).keys()
     for again in (copy.deepcopy(network), pickle.loads(pickle.dumps(network))):
         assert type(again) is HashingNetwork
         torch.testing.assert_close(again(images), expected[0])

@@ -10,7 +10,7 @@ from torchvision.models import alexnet, resnet18
 
 from harness.session.checks import open_data
 from saat.models import blank_network, build_network
-from saat.tensor_file import module_tensors, restore_module
+from saat.tensor_file import prefixed, tensors_under
 from tests import toy
 from tests.harness.tiny import tiny
 from tests.reference_networks import ResNetTwice
@@ -109,10 +109,10 @@ def test_a_checkpoint_finds_the_structure_its_weights_gave(given: bool, file: Pa
     """Batch norm before the code is there only where the network began from scratch."""
     weights = str(file) if given else "none"
     trained = build_network("resnet18", weights, BITS, 16, seed=0).eval()
-    tensors = module_tensors("network", trained)
+    tensors = prefixed("network", trained.state_dict())
     file.unlink()
     images = torch.rand(3, 3, 16, 16)
     rebuilt = blank_network("resnet18", weights, BITS, 16)
-    restore_module("network", rebuilt, tensors)
+    rebuilt.load_state_dict(tensors_under("network", tensors))
     with torch.no_grad():
         torch.testing.assert_close(rebuilt.eval()(images), trained(images))
