@@ -1,6 +1,6 @@
 """From the paper's default to each recommended setting, one changed key at a time."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -14,12 +14,11 @@ from reports.figures.chart import (
     Mark,
     Panel,
     Points,
-    Symbol,
     Values,
     escape,
     percents,
 )
-from reports.figures.style import colour
+from reports.figures.style import OBJECTIVE_SYMBOLS, colour
 from reports.objectives import label_of
 from reports.results import SearchResults
 from reports.wording import letter_at, parameter_symbol, parameter_value
@@ -27,7 +26,6 @@ from saat.metrics import OBJECTIVES
 
 START = "paper's default"
 _BESIDE = 0.12  # of a row, by which metrics lie above and below its middle
-_SYMBOLS: Mapping[str, Symbol] = dict(zip(OBJECTIVES, ("circle", "square"), strict=True))
 
 
 class LetteredPath(NamedTuple):
@@ -70,8 +68,8 @@ def _panel(letter: str, path: AblationPath) -> Panel:
     texts = [change_text(step) for step in path.steps]
     texts[-1] += f" = {letter}"
     marks: list[Mark] = []
-    for index, name in enumerate(OBJECTIVES):
-        marks += _marks(path, name, colour(index), _BESIDE * (1 - 2 * index))
+    for index in range(len(OBJECTIVES)):
+        marks += _marks(path, index)
     end = path.steps[-1].measured.get(OBJECTIVES[-1])
     if end is not None:  # its letter stands at robust MAP, in the last row
         marks.append(Letters(np.array([100 * end]), np.array([-_BESIDE]), [letter]))
@@ -79,9 +77,10 @@ def _panel(letter: str, path: AblationPath) -> Panel:
     return Panel(marks, Axis("MAP, validation (%)"), y, f"to {letter}, one change after the other")
 
 
-def _marks(path: AblationPath, name: str, shade: str, beside: float) -> Iterator[Mark]:
-    """Predictions and measurements of a metric; ``beside`` keeps metrics apart in a row."""
-    label = label_of(name)
+def _marks(path: AblationPath, index: int) -> Iterator[Mark]:
+    """Predictions and measurements of the index-th objective, beside those of the others."""
+    name, shade, symbol = OBJECTIVES[index], colour(index), OBJECTIVE_SYMBOLS[index]
+    label, beside = label_of(name), _BESIDE * (1 - 2 * index)
     heights: Values = np.arange(len(path.steps), dtype=np.float64)[::-1] + beside
     predicted = [step.predicted[name] for step in path.steps]
     mean, low, high = percents(predicted, "mean", "low", "high")
@@ -92,7 +91,7 @@ def _marks(path: AblationPath, name: str, shade: str, beside: float) -> Iterator
         shade,
         f"{label}, predicted",
         group=label,
-        symbol=_SYMBOLS[name],
+        symbol=symbol,
         is_open=True,
         size=7,
         x_error=np.array([mean - low, high - mean]),
@@ -106,7 +105,7 @@ def _marks(path: AblationPath, name: str, shade: str, beside: float) -> Iterator
         shade,
         f"{label}, measured",
         group=label,
-        symbol=_SYMBOLS[name],
+        symbol=symbol,
         size=8,
         hover="measured %{x:.1f} %<extra>" + escape(label) + "</extra>",
     )

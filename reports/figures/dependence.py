@@ -1,6 +1,6 @@
 """Partial dependence of clean and robust MAP on each searched key."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,19 +17,16 @@ from reports.figures.chart import (
     Mark,
     Panel,
     Points,
-    Symbol,
     Values,
     escape,
     percents,
 )
 from reports.figures.key_axis import bounds_of, choice_axis, number_axis, unit_of
-from reports.figures.style import colour
+from reports.figures.style import OBJECTIVE_SYMBOLS, colour
 from reports.objectives import label_of
 from reports.results import SearchResults
 from reports.wording import parameter_symbol, parameter_value
 from saat.metrics import OBJECTIVES
-
-_SYMBOLS: Mapping[str, Symbol] = dict(zip(OBJECTIVES, ("circle", "square"), strict=True))
 
 
 def dependence_chart(results: SearchResults) -> Chart:
@@ -112,7 +109,7 @@ def _points(one: Dependence, places: Values, shade: str) -> Iterator[Mark]:
         mean,
         shade,
         label,
-        symbol=_SYMBOLS[one.metric],
+        symbol=OBJECTIVE_SYMBOLS[OBJECTIVES.index(one.metric)],
         size=7,
         y_error=np.array([mean - low, high - mean]),
         hover=f"%{{y:.1f}} %<extra>{escape(label)}</extra>",

@@ -5,11 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from reports.explanation import KeyImportance
-from reports.figures.chart import Axis, Chart, Mark, Panel, Points, Symbol, percents
-from reports.figures.style import colour
+from reports.figures.chart import Axis, Chart, Mark, Panel, Points, percents
+from reports.figures.style import OBJECTIVE_SYMBOLS, colour
 from reports.objectives import label_of
-
-_SYMBOLS: tuple[Symbol, ...] = ("circle", "square", "diamond")
 
 
 def importance_chart(importances: Sequence[KeyImportance]) -> Chart:
@@ -33,7 +31,7 @@ def importance_chart(importances: Sequence[KeyImportance]) -> Chart:
                 np.array([keys.index(found.key) - beside for found in mine]),
                 colour(index),
                 label_of(objective),
-                symbol=_SYMBOLS[index % len(_SYMBOLS)],
+                symbol=OBJECTIVE_SYMBOLS[index],
                 size=7,
                 x_error=np.maximum([share - low, high - share], 0.0),
                 texts=[found.key for found in mine],

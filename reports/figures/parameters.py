@@ -19,12 +19,10 @@ from reports.figures.chart import (
     Values,
 )
 from reports.figures.key_axis import bounds_of, choice_axis, number_axis, unit_of
-from reports.figures.style import colour
+from reports.figures.style import OBJECTIVE_SYMBOLS, colour
 from reports.objectives import Scale, is_parameter, label_of, scale_of, with_unit
 from reports.results import SearchResults
 from saat.feasibility import Objective
-
-_SYMBOLS: tuple[Symbol, ...] = ("circle", "square", "diamond")
 
 
 class _Drawn(NamedTuple):
@@ -62,7 +60,9 @@ def parameters_chart(results: SearchResults) -> Chart:
 
 def _groups(results: SearchResults, frame: pd.DataFrame) -> list[list[_Drawn]]:
     """Objectives that share panels: all percentages, then every other one alone."""
-    columns = zip(results.aims.objectives, values_of(results, frame).T, _SYMBOLS, strict=False)
+    columns = zip(
+        results.aims.objectives, values_of(results, frame).T, OBJECTIVE_SYMBOLS, strict=False
+    )
     drawn = [
         _Drawn(objective, scale.factor * values, scale, colour(index), symbol)
         for index, (objective, values, symbol) in enumerate(columns)

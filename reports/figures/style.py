@@ -6,6 +6,8 @@ from reports.figures.chart import Dash, Symbol
 # are left out: one is invisible on white, the other on a dark page.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 NEUTRAL = "#7F7F7F"
+# Of objectives, in their order.
+OBJECTIVE_SYMBOLS: tuple[Symbol, ...] = ("circle", "square", "diamond")
 RELEVANT, IRRELEVANT = "#009E73", "#D55E00"
 # Sequential, and readable with every colour blindness. Every cell also shows its number.
 CELL_COLOURS = "cividis"
