@@ -19,13 +19,7 @@ from reports.by_key import tuned_table, values_table
 from reports.choice import reasons
 from reports.citation import bibtex, origin_terms
 from reports.conclusions import conclusions
-from reports.confirmed import (
-    ConfirmedConfig,
-    Gain,
-    confirmed_configs,
-    gains_over_default,
-    with_letters,
-)
+from reports.confirmed import confirmed_configs, gains_over_default, with_letters
 from reports.csv_files import csv_text
 from reports.figures import ReportFigure, notes, overlaid_figures, search_figures
 from reports.figures.print_files import FigureFiles
@@ -176,15 +170,16 @@ def _section(
         "searches": [
             {
                 "name": name,
-                **_first_screen(results, configs[name], gains[name]),
-                "summary": save_table(summary_table(configs[name]), out_dir, slugs[name]),
-                "figures": _save_figures(
-                    search_figures(results, configs[name]), out_dir, slugs[name], files
-                ),
-                "notes": notes(results, configs[name]),
-                "time": save_table(time_table(results), out_dir, slugs[name]),
-                "stopping": save_table(stopping_table(results), out_dir, slugs[name]),
-                "trials": save_table(own_trials, out_dir, slugs[name]),
+                "headline": headline(results, found, gained),
+                "warnings": warnings(results, found, gained),
+                "reasons": reasons(results, found),
+                "conclusions": conclusions(results, found, gained),
+                "summary": save_table(summary_table(found), out_dir, slug),
+                "figures": _save_figures(search_figures(results, found), out_dir, slug, files),
+                "notes": notes(results, found),
+                "time": save_table(time_table(results), out_dir, slug),
+                "stopping": save_table(stopping_table(results), out_dir, slug),
+                "trials": save_table(own_trials, out_dir, slug),
                 "protocol": protocol_terms(results),
                 "origin": origin_terms(results),
                 "tracked": results.tracked,
@@ -194,19 +189,8 @@ def _section(
             }
             for results, own_trials in zip(searches, trials, strict=True)
             for name in [results.name]
+            for found, gained, slug in [(configs[name], gains[name], slugs[name])]
         ],
-    }
-
-
-def _first_screen(
-    results: SearchResults, configs: Sequence[ConfirmedConfig], gains: Sequence[Gain]
-) -> View:
-    """What the page says of a search before its figures."""
-    return {
-        "headline": headline(results, configs, gains),
-        "warnings": warnings(results, configs, gains),
-        "reasons": reasons(results, configs),
-        "conclusions": conclusions(results, configs, gains),
     }
 
 
