@@ -23,8 +23,6 @@ class FgsmRsSettings(SaatSettings):
         "auto", ge=1e-6, le=1, help="inner step η, fraction of 1, or auto = 1.25·ε"
     )
 
-    published = ("lambda", "mu", "eps", "steps", "step_size")
-
     @property
     def inner_step(self) -> float:
         """η in numbers."""
