@@ -48,32 +48,26 @@ def label(axis: str, value: Any) -> str:
 def markdown_table(item: Item, measured: Measured, found: Sequence[Entry]) -> list[str]:
     """Lines of the table of all ``found`` numbers, a blank line, and its numbered footnotes.
 
-    Below them come rows of ours alone, beside which robust numbers are read.
+    The last rows are ours alone: robust numbers are read beside them.
     """
     notes: dict[str, int] = {}
     by_row: dict[tuple[Any, ...], list[Entry]] = {}
     for entry in found:
         by_row.setdefault(tuple(entry.row.items()), []).append(entry)
     columns = dict.fromkeys(" ".join(label(*pair) for pair in e.column.items()) for e in found)
-    leading = [_HEADERS[axis] for axis in item.rows]
-    leading += [] if "measure" in item.rows else ["Metric"]
+    has_metric = "measure" not in item.rows
+    leading = [*(_HEADERS[axis] for axis in item.rows), *["Metric"] * has_metric]
     rows = [[*leading, *columns], ["---"] * len(leading) + ["---:"] * len(columns)]
     for row, of_row in by_row.items():
         cells = [_cell(e, notes, measured.left_out(e.cell.setting)) for e in of_row]
-        rows.append([*_leading(dict(row), of_row[0]), *cells])
+        metric = "t-MAP" if of_row[0].cell.attack in TARGETED else "MAP"
+        rows.append([*(label(*pair) for pair in row), *[metric] * has_metric, *cells])
     for reference in references(item, measured):
         texts = [f"*{text}*" if text else text for text in _reference_leading(item, reference)]
         rows.append([*texts, *(_number(value.number) for value in reference.values)])
     lines = [f"| {' | '.join(row)} |" for row in rows]
     footnotes = [f"{number}. {_escaped(note)}" for note, number in notes.items()]
     return [*lines, "", *footnotes, *([""] if footnotes else [])]
-
-
-def _leading(row: Mapping[str, Any], entry: Entry) -> list[str]:
-    texts = [label(axis, value) for axis, value in row.items()]
-    if "measure" not in row:
-        texts.append("t-MAP" if entry.cell.attack in TARGETED else "MAP")
-    return texts
 
 
 def _reference_leading(item: Item, reference: Reference) -> list[str]:
