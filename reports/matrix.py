@@ -39,20 +39,21 @@ class MatrixData(NamedTuple):
 def untargeted_matrix(configs: Sequence[ConfirmedConfig]) -> MatrixData:
     """MAP of every setting: clean, in the worst case, and under every untargeted attack."""
     chance = [config.mean("chance_map") for config in configs]
-    columns = ("clean", "worst", *_attacks(configs, "map"))
     chance_map = float(np.mean(chance)) if chance else np.nan
-    return _matrix("MAP under every attack", configs, columns, chance_map)
+    return _matrix("MAP under every attack", configs, "map", ("clean", "worst"), chance_map)
 
 
 def targeted_matrix(configs: Sequence[ConfirmedConfig]) -> MatrixData:
     """t-MAP of every setting under every targeted attack: how well it retrieves the target."""
-    columns = _attacks(configs, "tmap")
-    return _matrix("t-MAP under every targeted attack", configs, columns, np.nan)
+    return _matrix("t-MAP under every targeted attack", configs, "tmap", (), np.nan)
 
 
 def _matrix(
-    title: str, configs: Sequence[ConfirmedConfig], columns: tuple[str, ...], chance: float
+    title: str, configs: Sequence[ConfirmedConfig], kind: str, first: tuple[str, ...], chance: float
 ) -> MatrixData:
+    """Columns ``first``, then the attacks with a metric of this kind in any of the settings."""
+    names = (name for config in configs for name in measured_names(config.trials, Phase.TEST))
+    columns = (*first, *attacks_of(names, [kind]))
     return MatrixData(
         title,
         distinct_labels(configs),
@@ -65,12 +66,6 @@ def _matrix(
         tuple(len(s.trials) for s in configs),
         chance,
     )
-
-
-def _attacks(configs: Sequence[ConfirmedConfig], kind: str) -> tuple[str, ...]:
-    """Attacks with this metric in any of the settings, in their order."""
-    names = (name for config in configs for name in measured_names(config.trials, Phase.TEST))
-    return tuple(attacks_of(names, [kind]))
 
 
 def matrix_table(configs: Sequence[ConfirmedConfig], data: MatrixData, name: str) -> Table:
