@@ -67,7 +67,9 @@ def _panel(panel: Panel, height: int) -> Plot:
             case Line() | Points():
                 if mark.label and mark.label not in in_legend:
                     in_legend.add(mark.label)
-                    traces.append(_legend_entry(mark))
+                    # A trace of its own, because plotly lists none without points.
+                    entry = {"x": [None], "y": [None], "name": escape(mark.label)}
+                    traces.append(_look(mark) | entry)
                 if len(mark.x):
                     traces.append(_trace(mark))
             case Area():
@@ -84,8 +86,8 @@ def _panel(panel: Panel, height: int) -> Plot:
                 shapes.append(across | {"xref": "x", "x0": mark.x, "x1": mark.x, "line": line})
                 if mark.label not in in_legend:
                     in_legend.add(mark.label)
-                    entry = {"mode": "lines", "line": line, "name": escape(mark.label)}
-                    traces.append({"type": "scatter", "x": [None], "y": [None], **entry})
+                    entry = {"x": [None], "y": [None], "mode": "lines", "line": line}
+                    traces.append({"type": "scatter", **entry, "name": escape(mark.label)})
             case Letters():
                 traces.append(_letters(mark))
     if shapes:
@@ -114,11 +116,6 @@ def _band(mark: Band) -> dict[str, Any]:
         return across | {"type": "line", "line": line}
     look = {"fillcolor": mark.colour, "opacity": 0.3, "line": {"width": 0}}
     return across | {"type": "rect", **look}
-
-
-def _legend_entry(mark: Line | Points) -> Trace:
-    """A separate trace for the legend, because plotly lists no trace without points."""
-    return _look(mark) | {"x": [None], "y": [None], "name": escape(mark.label)}
 
 
 def _trace(mark: Line | Points) -> Trace:

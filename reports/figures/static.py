@@ -182,7 +182,8 @@ def _draw_mark(axes: Axes, mark: Mark) -> None:
         case Bound():
             axes.axvline(mark.x, ls=":", lw=1.1, color=mark.colour, label=_label(mark.label))
         case Letters():
-            _draw_letters(axes, mark)
+            for x, y, text in zip(mark.x, mark.y, mark.texts, strict=True):
+                axes.annotate(text, (x, y), (5, 5), textcoords="offset points", fontsize=14)
         case Line():
             look = {"drawstyle": _STEPS[mark.step], "lw": mark.width, "alpha": mark.opacity}
             look |= {"color": mark.colour, "label": _label(mark.label)}
@@ -195,11 +196,6 @@ def _draw_mark(axes: Axes, mark: Mark) -> None:
                 axes.axhline(mark.low, ls=_DASHES[mark.dash], lw=1.4, **look)
             else:
                 axes.axhspan(mark.low, mark.high, alpha=0.3, lw=1, **look)
-
-
-def _draw_letters(axes: Axes, mark: Letters) -> None:
-    for x, y, text in zip(mark.x, mark.y, mark.texts, strict=True):
-        axes.annotate(text, (x, y), (5, 5), textcoords="offset points", fontsize=14)
 
 
 def _draw_points(axes: Axes, mark: Points) -> None:
