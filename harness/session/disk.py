@@ -79,7 +79,8 @@ def disk_needs(
     histograms = 2 * 4 * (bits + 1) * sizes.test * (attacks + 1)
     trial = _TRIAL + _AP * sizes.test * (attacks + 2)
     runs, cache = options.runs_dir, Path(options.cache_dir or default_cache_dir())
-    checkpoint = 2 * (network + codes)  # weights and their momentum
+    # Weights, and what an optimiser keeps of each: one number of SGD, two of Adam at the most.
+    checkpoint = 3 * network + 2 * codes
     rows = [
         ("pretrained models", often("pretraining"), network + codes),
         ("models of trials", finished, network),

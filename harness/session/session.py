@@ -169,7 +169,10 @@ def resume(
         device_of_run(experiment, options)
         data = open_data(experiment, options.cache_dir, say)
         if data.fingerprint != started["data_fingerprint"]:
-            raise InputError(f"{run_dir}: the data set is not the one the search began with")
+            raise InputError(
+                f"{run_dir}: the data set is not the one the search began with (or the search was "
+                "begun by an earlier version of saat-harness, which did not compare pixels)"
+            )
         check_resumed_protocol(experiment, started, run_dir / "experiment.yaml")
         own = validation_hash(experiment, len(data.validation_database))
         if own != started.get("validation_hash", own):  # journals of earlier versions lack it
