@@ -75,7 +75,7 @@ class _Composer(yaml.SafeLoader):
         self._most, self._nodes, self._level = most, 0, 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event = self.peek_event()
+        event = self.peek_event()  # type: ignore[no-untyped-call]
         tag = getattr(event, "tag", None)
         if tag is not None:
             shown = one_line(tag, 40)

@@ -68,8 +68,8 @@ def _panel(panel: Panel, height: int) -> Plot:
                 if mark.label and mark.label not in in_legend:
                     in_legend.add(mark.label)
                     # A trace of its own, because plotly lists none without points.
-                    entry = {"x": [None], "y": [None], "name": escape(mark.label)}
-                    traces.append(_look(mark) | entry)
+                    nowhere = {"x": [None], "y": [None], "name": escape(mark.label)}
+                    traces.append(_look(mark) | nowhere)
                 if len(mark.x):
                     traces.append(_trace(mark))
             case Area():
