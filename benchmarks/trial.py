@@ -117,9 +117,10 @@ def ours(folder: Path, work: Path, size: Size) -> tuple[dict[str, float], dict[s
     from harness.trial.interface import TrialContext, TrialSpec
 
     experiment = resolve_experiment(experiment_of(folder, size), "trial.yaml")
+    resources = experiment.resources.model_copy(update={"precision": size.precision})
     context = TrialContext(
         str(work / "run"), str(work / "pretrained"), str(work / "cache"), experiment.validation,
-        experiment.evaluation, "none", "cpu", threads=1, precision=size.precision,
+        experiment.evaluation, resources, "none", "cpu",
     )  # fmt: skip
     spec = TrialSpec("0" * 10 + "-explore-0", "explore", "default", 0, 0, config_at(experiment, {}))
     (work / "run").mkdir()

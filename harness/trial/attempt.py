@@ -57,7 +57,7 @@ class TrialAttempt:
     def __init__(
         self, spec: TrialSpec, context: TrialContext, say: Status, lease: Lease, split: bool
     ) -> None:
-        bound_threads(context.threads)
+        bound_threads(context.resources.cpus_per_trial)
         if context.gpu_share < 1:
             memory.limit_share(torch.device(context.device), context.gpu_share)
         self.spec, self.context, self.say, self.lease = spec, context, say, lease
@@ -114,7 +114,7 @@ class TrialAttempt:
         meta, note = self._restored(training, folder)
         done = Pretrained(float(meta.get("seconds", 0.0)), note)
         self.watch.add(Stage.PRETRAINING, done.seconds)
-        every = self.context.checkpoint_seconds
+        every = self.context.resources.checkpoint_seconds
         with checkpoints.CheckpointWriter(folder, every, check) as writer:
             while not training.finished:
                 started = time.monotonic()
@@ -153,7 +153,7 @@ class TrialAttempt:
             self.watch.seconds.pop(Stage.PRETRAINING, None)
         host, notes = socket.gethostname(), self._notes(note)
         self.compiled = self.compute.used(training)
-        every = self.context.checkpoint_seconds
+        every = self.context.resources.checkpoint_seconds
         with checkpoints.CheckpointWriter(folder, every, self.lease.check) as writer:
             while not training.finished:
                 started, spent = time.monotonic(), self._spent

@@ -33,7 +33,8 @@ def compute_of_trial(folder: Path, context: TrialContext) -> Compute:
     device, path = torch.device(context.device), folder / _FILE
     if not path.exists():
         try:
-            compute = Compute.on(device, context.precision, context.compile)
+            resources = context.resources
+            compute = Compute.on(device, resources.precision, resources.compile)
         except InputError as error:
             raise InputError(f"{socket.gethostname()}: resources.{error}") from None
         write_record(path, vars(compute))

@@ -32,7 +32,7 @@ def stored_training(
         FORMAT,
         pretrained_key(spec.config, data_fingerprint, spec.seed, precision),
         spec.config.identity()["defense"],
-        context.compile,
+        context.resources.compile,
         context.validation.model_dump(mode="json"),
         list(context.deciding_epochs),
         [evaluation.top_k, evaluation.ties, evaluation.precision],

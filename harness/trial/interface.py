@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 from harness.experiment.config import TrialConfig
 from harness.experiment.section import parsed
-from harness.experiment.sections import EvaluationSection, ValidationSection
+from harness.experiment.sections import EvaluationSection, ResourcesSection, ValidationSection
 from harness.trial.records import Count, Metrics, Seconds, StageSeconds
 from reports import run_folder
-from saat.compute import AskedPrecision, Compile
+from saat.compute import Compile
 from saat.errors import InputError
 from saat.precision import Precision
 
@@ -54,15 +54,12 @@ class TrialContext:
     cache_dir: str | None
     validation: ValidationSection
     evaluation: EvaluationSection
+    resources: ResourcesSection
     battery: str
     device: str
-    threads: int  # of a trial, in every pool
     gpu_share: float = 1.0  # of its GPU's memory that a trial may take; 1: it has the GPU alone
     deciding_epochs: tuple[int, ...] = ()  # validated whatever validation.every says
     data_fingerprint: str = ""  # of the data set that every worker must have; "" allows any
-    checkpoint_seconds: float = 60.0  # between two checkpoints of a stage; 0: after every epoch
-    precision: AskedPrecision = "auto"  # of trainings; see saat.compute
-    compile: Compile = "none"
     share_trainings: bool = False  # see harness.trial.defended
 
 

@@ -157,13 +157,7 @@ def test_a_node_of_a_cluster_is_asked_by_the_same_check(monkeypatch: pytest.Monk
 
 
 def reports_of(experiment: Any, folder: Path, **changes: Any) -> list[EpochReport | FinalReport]:
-    resources = experiment.resources
-    context = replace(
-        context_of(experiment, folder),
-        precision=resources.precision,
-        compile=resources.compile,
-        **changes,
-    )
+    context = replace(context_of(experiment, folder), **changes)
     return list(run_trial(spec_of(experiment), context))
 
 
@@ -244,7 +238,8 @@ def test_auto_is_resolved_and_kept_in_the_trials_folder(
     assert compute_of_trial(tmp_path, context) == Compute("fp32", "none")
     (tmp_path / "other").mkdir()
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
-    cuda = replace(context, device="cuda", compile="graphs")
+    graphs = context.resources.model_copy(update={"compile": "graphs"})
+    cuda = replace(context, device="cuda", resources=graphs)
     assert compute_of_trial(tmp_path / "other", cuda) == Compute("tf32", "graphs")
     # Begun in fp32, the trial stays in it on a GPU that has more.
     assert compute_of_trial(tmp_path, cuda) == Compute("fp32", "none")
@@ -265,7 +260,7 @@ def test_a_trial_that_began_on_another_gpu_is_refused_where_it_would_change(
 def test_a_resumed_trial_goes_on_in_the_precision_that_it_began_with(tmp_path: Path) -> None:
     bf16, fp32 = (tiny({"resources.precision": name}) for name in ("bf16", "fp32"))
     context = context_of(bf16, tmp_path)
-    running = run_trial(spec_of(bf16), replace(context, precision="bf16"))
+    running = run_trial(spec_of(bf16), context)
     next(running)
     running.close()  # type: ignore[attr-defined]
     reports = reports_of(fp32, tmp_path)

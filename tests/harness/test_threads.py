@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +62,9 @@ def test_every_pool_of_a_process_is_bounded() -> None:
 
 @pytest.mark.slow
 def test_a_trial_bounds_its_threads(tmp_path: Path) -> None:
-    experiment = tiny({"defense": {"method": "none"}, "space": {}})
-    context = replace(context_of(experiment, tmp_path), threads=2)
+    changes = {"defense": {"method": "none"}, "space": {}, "resources.cpus_per_trial": 2}
+    experiment = tiny(changes)
+    context = context_of(experiment, tmp_path)
     was = torch.get_num_threads(), {key: os.environ.get(key) for key in VARIABLES}
     threadpool_limits(3)
     try:

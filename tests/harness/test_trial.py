@@ -197,7 +197,8 @@ def test_a_trial_that_dies_between_checkpoints_repeats_epochs_to_the_same_bits(
     finished: Any, tmp_path: Path, experiment: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, spec, expected = finished
-    context = replace(context_of(experiment, tmp_path), checkpoint_seconds=3600)
+    rarely = experiment.resources.model_copy(update={"checkpoint_seconds": 3600})
+    context = replace(context_of(experiment, tmp_path), resources=rarely)
     trained = count_epochs(monkeypatch)
     for count in (1, 3):
         assert timeless(take(run_trial(spec, context), count)) == timeless(expected[:count])

@@ -57,10 +57,9 @@ def context_of(experiment: Experiment, runs_dir: Path) -> TrialContext:
         cache_dir=os.environ["SAAT_CACHE"],
         validation=experiment.validation,
         evaluation=experiment.evaluation,
+        resources=experiment.resources,
         battery=experiment.confirm.battery,
         device="cpu",
-        threads=1,
-        checkpoint_seconds=experiment.resources.checkpoint_seconds,
     )
 
 
