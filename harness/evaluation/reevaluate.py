@@ -1,7 +1,7 @@
 """``saat evaluate``: attack a trained model again."""
 
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import cast
@@ -16,7 +16,7 @@ from harness.files import check_output, write_json
 from harness.trial.artifacts import write_artifacts
 from saat.attacks import ATTACKS
 from saat.battery import BATTERIES
-from saat.errors import InputError, did_you_mean, one_line, repeated
+from saat.errors import InputError, check_known, one_line, repeated
 from saat.memory import is_out_of_memory
 from saat.models.network_check import described, raised_inside
 from saat.precision import PRECISIONS, Precision, check_precision
@@ -43,18 +43,17 @@ class Request:
 
     def check(self) -> None:
         """Refuse options that cannot be, before a model is loaded."""
-        _one_of("--queries", self.queries, ("test", "validation"), "test or validation")
-        _one_of("--device", self.device, ("cpu", "cuda"), "cpu or cuda")
+        check_known("--queries", self.queries, ("test", "validation"))
+        check_known("--device", self.device, ("cpu", "cuda"))
         if self.device == "cuda" and not torch.cuda.is_available():
             raise InputError("--device cuda: torch finds no GPU on this machine; cpu")
         if self.precision is not None:
-            _one_of("--precision", self.precision, PRECISIONS, ", ".join(PRECISIONS))
+            check_known("--precision", self.precision, PRECISIONS)
             try:
                 check_precision(cast(Precision, self.precision), torch.device(self.device))
             except InputError as error:
                 raise InputError(f"--{error}") from None
-        batteries = ("none", *BATTERIES)
-        _one_of("--battery", self.battery, batteries, ", ".join(batteries))
+        check_known("--battery", self.battery, ("none", *BATTERIES))
         if self.transfer_from and self.battery == "none":
             raise InputError(f"--transfer-from {self.transfer_from[0]}: belongs to --battery")
         if self.output is not None:
@@ -65,7 +64,7 @@ class Request:
                 raise InputError(f"{self.output}: exists; take another -o")
             check_output(self.output, [_UNFINISHED])
         for name in self.attacks:
-            _one_of("--attack", name, ATTACKS, f"one of {', '.join(ATTACKS)}")
+            check_known("--attack", name, ATTACKS)
         if twice := repeated(self.attacks):
             raise InputError(f"--attack {twice[0]}: named twice")
         number = None if self.eps is None else parse_number(self.eps)
@@ -74,12 +73,6 @@ class Request:
                 f"--eps {one_line(self.eps, 60)}: a number from 0 to {LARGEST_EPS}, "
                 "for example 8/255"
             )
-
-
-def _one_of(option: str, word: str, known: Collection[str], allowed: str) -> None:
-    if word not in known:
-        hint = did_you_mean(word, known)
-        raise InputError(f"{option} {one_line(word, 60)}: {allowed}{hint}")
 
 
 def reevaluate(subject: Subject, request: Request, say: Callable[[str], None]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.files import existing_parent
 from saat.data_source import dataset_folder
-from saat.errors import InputError, did_you_mean, one_line, printable
+from saat.errors import InputError, check_known, printable
 from saat.registry import OWN_PACKAGE, Registry
 from saat.wording import counted
 
@@ -35,9 +35,7 @@ def entries(
     Raises:
         InputError: there is no such list.
     """
-    if what not in LISTS:
-        hint = did_you_mean(what, LISTS)
-        raise InputError(f"list {one_line(what, 60)}: one of {', '.join(LISTS)}{hint}")
+    check_known("list", what, LISTS)
     found, problems = {}, []
     for name, line in LISTS[what](runs_dir, data_root):
         try:
