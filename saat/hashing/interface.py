@@ -75,8 +75,12 @@ class CodeMemory(HashingObjective):
         """Replace U by the relaxed codes of ``features`` (N, K)."""
         self.memory.copy_(self.codes(features))
 
+    def remember(self, relaxed: Tensor, index: Tensor) -> None:
+        """Overwrite rows ``index`` of U with the batch's relaxed codes, without gradient."""
+        self.memory[index] = relaxed.detach()
+
     def compared(self, relaxed: Tensor, labels: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         """U Uᵀ, and 1 where batch and training items share a label: both (B, N), as ``relaxed``."""
-        self.memory[index] = relaxed.detach()
+        self.remember(relaxed, index)
         similar = (labels @ self.labels.T > 0.5).to(relaxed.dtype)
         return relaxed @ self.memory.T, similar
