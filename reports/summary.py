@@ -42,8 +42,7 @@ def headline(
 ) -> list[Answer]:
     """Answer three questions: which setting, what does it gain, may I believe it.
 
-    The setting is the first recommended one without a doubt, or the first one if all have some. In
-    a comparison it is the one with the highest robust MAP.
+    The setting is :func:`picked`.
     """
     pick = picked(configs)
     if pick is None:
@@ -61,13 +60,21 @@ def headline(
 
 
 def picked(configs: Sequence[ConfirmedConfig]) -> ConfirmedConfig | None:
-    """The setting that the headline names; None if no setting was recommended or compared."""
+    """The setting that the headline names; None if no setting was recommended or compared.
+
+    It is the first recommended setting that has no doubt and is not behind the paper's default in
+    both MAPs. If all without a doubt are behind it, it is the default; if all have doubts, the
+    first one. In a comparison it is the setting with the highest robust MAP.
+    """
     recommended = [config for config in configs if config.role == "recommended"]
     trained = [config for config in configs if config.role not in ("default", "undefended")]
     trained.sort(key=lambda config: -config.mean("robust_map"))
     candidates = recommended or trained
     sound = [config for config in candidates if not config.doubts]
-    return next(iter(sound or candidates), None)
+    defaults = [config for config in configs if config.role == "default" and not config.doubts]
+    ahead = [next((d for d in defaults if _overtakes(d, config)), config) for config in sound]
+    better = [config for config in ahead if config.role != "default"]
+    return next(iter([*better, *ahead, *candidates]), None)
 
 
 def warnings(
@@ -169,19 +176,37 @@ def _nothing(results: SearchResults, configs: Sequence[ConfirmedConfig]) -> str:
 
 
 def _use(pick: ConfirmedConfig, configs: Sequence[ConfirmedConfig]) -> str:
-    """The setting, and others that are better than it in at least one MAP."""
+    """The setting, others that are better in at least one MAP, and one that only seems better."""
     others = [
         c
         for c in configs
-        if c.role == "recommended" and c is not pick and not c.doubts and not _behind(c, pick)
+        if c.role == "recommended" and c is not pick and not _behind(c, pick) and not c.collapsed
     ]
+    sound = [other for other in others if not other.doubts]
     text = f"Use {_described(pick)}"
-    for other in others[:_ALTERNATIVES]:
-        robust, clean = (points(other.mean(n) - pick.mean(n)) for n in reversed(OBJECTIVES))
-        difference = f"{robust} robust and {clean} clean against {pick.letter or _name(pick)}"
-        text += f"; or {_described(other)} ({difference})"
-    more = len(others) - _ALTERNATIVES
-    return f"{text}; or {more} more." if more > 0 else f"{text}."
+    if pick.role == "default":
+        text = f"Keep the {_described(pick)}; what is recommended without a doubt is behind it"
+    for other in sound[:_ALTERNATIVES]:
+        text += f"; or {_described(other)} ({_difference(other, pick)})"
+    more = len(sound) - _ALTERNATIVES
+    text += f"; or {more} more" if more > 0 else ""
+    name = OBJECTIVES[-1]
+    for other in others:
+        if not pick.doubts and other.doubts and other.mean(name) > pick.mean(name):
+            why = ", ".join(other.doubts)
+            return f"{text}. Not {_name(other)} ({_difference(other, pick)}): {why}."
+    return f"{text}."
+
+
+def _difference(other: ConfirmedConfig, pick: ConfirmedConfig) -> str:
+    robust, clean = (points(other.mean(name) - pick.mean(name)) for name in reversed(OBJECTIVES))
+    return f"{robust} robust and {clean} clean against {pick.letter or _name(pick)}"
+
+
+def _overtakes(other: ConfirmedConfig, config: ConfirmedConfig) -> bool:
+    """Whether another setting of the same length and stratum is better in both MAPs."""
+    alike = (other.bits, other.stratum) == (config.bits, config.stratum)
+    return alike and _behind(config, other)
 
 
 def _behind(config: ConfirmedConfig, other: ConfirmedConfig) -> bool:
@@ -243,7 +268,8 @@ def _belief(
         return "no", f"No: {'; '.join([*pick.doubts, *limits])}."
     if limits:
         return "caution", f"With caution: {'; '.join(limits)}. {capital(rest)}."
-    return "yes", f"Yes, under this protocol: {rest}; the gain is significant."
+    gain = "" if pick.role == "default" else "; the gain is significant"
+    return "yes", f"Yes, under this protocol: {rest}{gain}."
 
 
 def _limits(pick: ConfirmedConfig, gains: Sequence[Gain]) -> list[str]:
@@ -255,7 +281,7 @@ def _limits(pick: ConfirmedConfig, gains: Sequence[Gain]) -> list[str]:
         f"{counted(seeds, 'seed')}, and a claim of significance needs {SEEDS_FOR_SIGNIFICANCE}, "
         "whatever the interval": seeds < SEEDS_FOR_SIGNIFICANCE,
         "gates not checked": pick.gates == "not checked",
-        "not compared with the paper's default": not compared,
+        "not compared with the paper's default": not compared and pick.role != "default",
         "robust MAP is not above that of the paper's default": worse,
         "the gain in robust MAP is not significant": any(
             found.verdict.startswith("not significant") for found in compared[:1]
@@ -285,9 +311,7 @@ def _overtaken(configs: Sequence[ConfirmedConfig]) -> list[str]:
         for config in sound
         if config.role == "recommended"
         for other in sound
-        if other is not config
-        and (other.bits, other.stratum) == (config.bits, config.stratum)
-        and _behind(config, other)
+        if other is not config and _overtakes(other, config)
     ]
 
 

@@ -65,6 +65,7 @@ def test_six_seeds_and_passed_gates_are_believed(tmp_path: Path):
 
     def worse(trials: pd.DataFrame) -> None:
         trials.loc[trials["role"] == "recommended", "metric.test/robust_map"] -= 0.2
+        trials.loc[trials["role"] == "recommended", "metric.test/clean_map"] += 0.1
 
     (_, _, belief), _, level = spoken(with_trials(passed, worse))
     assert level == "caution"
@@ -90,6 +91,44 @@ def test_a_setting_with_failed_gates_is_passed_over(results):
     (_, _, belief), _, level = spoken(with_trials(results, doubt_all))
     assert level == "no"
     assert belief.startswith("No: gates failed")
+
+
+def test_the_default_is_kept_where_what_is_recommended_without_a_doubt_is_behind_it(results):
+    def change(trials: pd.DataFrame) -> None:
+        trials.loc[trials["role"] == "recommended", "param.model.bits"] = 32
+        mine = trials["config_hash"].str.startswith("recommended16")
+        trials.loc[mine, "unreliable"] = "An attack with a larger budget is weaker."
+        behind = trials["config_hash"].str.startswith("recommended32")
+        trials.loc[behind, ["metric.test/clean_map", "metric.test/robust_map"]] -= 0.3
+
+    changed = with_trials(results, change)
+    configs = confirmed_configs(changed)
+    default = next(c for c in configs if c.role == "default" and c.bits == 32)
+    doubted = next(config for config in configs if config.letter == "A")
+    assert picked(configs) is default
+    (use, gain, belief), _, level = spoken(changed)
+    assert use.startswith("Keep the paper's default, 32 bits")
+    assert "what is recommended without a doubt is behind it" in use
+    more = 100 * (doubted.mean("robust_map") - default.mean("robust_map"))
+    assert f". Not A, 32 bits ({more:+.1f} robust and " in use
+    assert use.endswith(": gates failed.")
+    assert "over undefended" in gain
+    assert "over the paper's default" not in gain
+    assert level == "caution"
+    assert "not compared with the paper's default" not in belief
+
+
+def test_a_default_is_believed_without_a_gain(tmp_path: Path):
+    def change(trials: pd.DataFrame) -> None:
+        trials.insert(len(trials.columns), "metric.test/gates_failed", 0.0)
+        mine = trials["role"] == "recommended"
+        trials.loc[mine, ["metric.test/clean_map", "metric.test/robust_map"]] -= 0.3
+
+    results = load_search(write_run(tmp_path / "run", seeds=tuple(range(101, 107))))
+    (use, _, belief), _, level = spoken(with_trials(results, change))
+    assert use.startswith("Keep the paper's default")
+    assert level == "yes"
+    assert "gain" not in belief
 
 
 def test_a_warning_names_a_confirmed_trial_by_its_setting_and_seed(results):
