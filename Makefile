@@ -66,6 +66,7 @@ slow: install
 .PHONY: lengthy
 lengthy: install
 	$(TESTS) $(SHORT) --ignore=tests/benchmarks -m lengthy
+	$(TESTS) tests/cluster -m lengthy
 
 # Measures our code beside the plain way, in some ten minutes; docs/results/performance.md has it.
 .PHONY: bench
@@ -82,7 +83,7 @@ bench: install
 # beside other work.
 .PHONY: system
 system: install
-	$(TESTS) tests/cluster
+	$(TESTS) tests/cluster -m "not lengthy"
 	$(TESTS) tests/chaos tests/browser -m "not lengthy"
 
 # All that `make test` leaves out. `make trained` runs more of its suite than this does.

@@ -26,7 +26,7 @@ from harness.tracking.store import default_uri
 from tests.cluster.hosts import Hosts, unavailable
 from tests.harness.tiny import tiny_raw
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.lengthy]  # six minutes, mostly of waiting
 
 EPOCHS = 6
 EXPERIMENT = tiny_raw(
