@@ -185,7 +185,7 @@ def _use(pick: ConfirmedConfig, configs: Sequence[ConfirmedConfig]) -> str:
     sound = [other for other in others if not other.doubts]
     text = f"Use {_described(pick)}"
     if pick.role == "default":
-        text = f"Keep the {_described(pick)}; what is recommended without a doubt is behind it"
+        text = f"Keep the {_described(pick)}; no recommended setting that can be trusted is better"
     for other in sound[:_ALTERNATIVES]:
         text += f"; or {_described(other)} ({_difference(other, pick)})"
     more = len(sound) - _ALTERNATIVES

@@ -108,7 +108,7 @@ def test_the_default_is_kept_where_what_is_recommended_without_a_doubt_is_behind
     assert picked(configs) is default
     (use, gain, belief), _, level = spoken(changed)
     assert use.startswith("Keep the paper's default, 32 bits")
-    assert "what is recommended without a doubt is behind it" in use
+    assert "no recommended setting that can be trusted is better" in use
     more = 100 * (doubted.mean("robust_map") - default.mean("robust_map"))
     assert f". Not A, 32 bits ({more:+.1f} robust and " in use
     assert use.endswith(": gates failed.")
